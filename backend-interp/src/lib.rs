@@ -1,0 +1,1 @@
+//! The interp execution backend as a plugin.

@@ -1,0 +1,1 @@
+//! The kvm execution backend as a plugin.

@@ -1,0 +1,1 @@
+//! The Unicorn execution backend as a plugin.

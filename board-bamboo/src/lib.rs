@@ -1,0 +1,1 @@
+//! The AMCC/IBM 440EP Bamboo board as a plugin.

@@ -1,0 +1,1 @@
+//! Tests that run against every backend: microkernels, lock step, Linux boots.

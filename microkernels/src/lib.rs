@@ -1,0 +1,1 @@
+//! Conformance microkernels for the PowerPC 440, assembled at build time.

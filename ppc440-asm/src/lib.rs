@@ -1,0 +1,1 @@
+//! A small PowerPC 440 assembler for tests and microkernels.

@@ -1,0 +1,2 @@
+//! The program `vmm`.
+fn main() {}
