@@ -1,1 +1,7 @@
-//! The PowerPC 440EP core: state, decoder, reference interpreter, exceptions and timers.
+//! The PowerPC 440EP core.
+#![no_std]
+#![forbid(unsafe_code)]
+extern crate alloc;
+
+pub mod bus;
+pub mod state;

@@ -1,1 +1,5 @@
-//! The plugin ABI of ppc440-vmm: C tables, safe wrappers for both sides, and the export macro.
+#![doc = include_str!("../README.md")]
+
+pub mod api;
+pub mod bus;
+pub mod host;
