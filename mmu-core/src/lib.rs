@@ -1,1 +1,19 @@
-//! The PowerPC 440 TLB: exact guest translation, shadow bookkeeping and replacement policies.
+#![doc = include_str!("../README.md")]
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod address;
+mod entry;
+pub mod policy;
+mod shadow;
+mod sink;
+mod slot;
+mod tlb;
+
+pub use address::{EffectiveAddress, PhysicalAddress};
+pub use entry::{Attributes, PageSize, TlbEntry};
+pub use policy::{Pool, ReplacementPolicy};
+pub use shadow::{Shadow, ShapeError, Stats};
+pub use sink::{ContextId, ShadowPage, ShadowSink};
+pub use slot::{ShadowStorage, Slot, SlotSlice, SlotStorage};
+pub use tlb::{Access, Fault, Mode, Tlb, Translation};
