@@ -4,6 +4,7 @@
 
 use crate::address::{EffectiveAddress, PhysicalAddress};
 use crate::entry::Attributes;
+use crate::tlb::Access;
 
 /// A small number that stands for one (PID, AS, PR) among those in use; an engine tags its cached
 /// translations with it. Numbers run from 0 to one less than the number of contexts.
@@ -38,6 +39,16 @@ impl ShadowPage {
         ea.0.wrapping_sub(self.ea.0) < self.size
     }
 
+    /// Does the page allow the access?
+    #[must_use]
+    pub const fn allows(&self, access: Access) -> bool {
+        match access {
+            Access::Fetch => self.executable,
+            Access::Load => self.readable,
+            Access::Store => self.writable,
+        }
+    }
+
     /// The physical address of `ea`, which must lie in the block.
     #[must_use]
     pub const fn translate(&self, ea: EffectiveAddress) -> PhysicalAddress {
@@ -58,11 +69,24 @@ pub trait ShadowSink {
     /// `page` in `ctx` is no longer valid. `page.writable` tells whether it could have been dirtied.
     fn drop(&mut self, ctx: ContextId, page: &ShadowPage);
 
-    /// Nothing in `ctx` is valid any more; the number will stand for another mode.
+    /// Nothing in `ctx` is valid any more; the number may stand for another mode from now on.
     fn drop_context(&mut self, ctx: ContextId);
 
     /// Nothing in any context is valid any more.
     fn drop_all(&mut self);
+
+    /// As [`install`](Self::install), with the number of the pool's slot: for a sink that is itself an
+    /// array, such as a hardware TLB, and lets the replacement policy choose among its own places.
+    fn install_slot(&mut self, slot: u16, ctx: ContextId, page: &ShadowPage) {
+        let _ = slot;
+        self.install(ctx, page);
+    }
+
+    /// As [`drop`](Self::drop), with the number of the pool's slot.
+    fn drop_slot(&mut self, slot: u16, ctx: ContextId, page: &ShadowPage) {
+        let _ = slot;
+        self.drop(ctx, page);
+    }
 
     /// The largest page that the sink can hold, in bytes: a power of two, 1,024 or more. Larger guest
     /// pages are shadowed in aligned pieces of this size. Must not change during the sink's life.

@@ -1,0 +1,234 @@
+//! Random operations on the TLB and its shadows against the oracle, with shrinking. In all about a
+//! million operations: 130 sequences of 500 to 1,000 for each of eleven configurations.
+
+#![expect(dead_code, reason = "each test file uses a part of the common module")]
+
+mod common;
+
+use common::{Model, Recorder};
+use mmu_core::policy::{AnyPolicy, PolicyKind};
+use mmu_core::{Access, EffectiveAddress, Mode, Shadow, ShadowStorage, Tlb};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+#[derive(Clone, Debug)]
+enum Op {
+    Write { index: u8, ws: u8, value: u32, stid: u8 },
+    Mode(Mode),
+    Access { ea: u32, access: Access },
+    Lookup { ea: u32 },
+    Pin { ea: u32, pin: bool },
+    Hint { pc: u32, sp: u32 },
+    InvalidateAll,
+}
+
+/// Addresses near each other in several senses: within pages of each size, at both ends of the world.
+fn address() -> impl Strategy<Value = u32> {
+    let base = prop_oneof![
+        4 => Just(0u32),
+        2 => Just(0xc000_0000),
+        1 => Just(0x7fff_f000),
+        1 => Just(0xffff_c000),
+        1 => Just(0x1000_0000),
+    ];
+    let offset =
+        prop_oneof![4 => 0u32..16, 2 => (0u32..4).prop_map(|n| n << 4), 1 => (0u32..4).prop_map(|n| n << 14)];
+    (base, offset, 0u32..1024).prop_map(|(base, kib, byte)| base.wrapping_add(kib << 10) | byte)
+}
+
+fn word0() -> impl Strategy<Value = u32> {
+    let size =
+        prop_oneof![4 => Just(0u32), 6 => Just(1), 3 => Just(2), 1 => Just(3), 1 => Just(9), 1 => 0u32..16];
+    let valid = prop_oneof![1 => Just(0u32), 5 => Just(0x200)];
+    let ts = prop_oneof![4 => Just(0u32), 1 => Just(0x100)];
+    // Reserved bits too.
+    (address(), size, valid, ts, 0u32..16)
+        .prop_map(|(ea, size, valid, ts, low)| (ea & !0x3ff) | valid | ts | size << 4 | low)
+}
+
+fn pid() -> impl Strategy<Value = u8> {
+    prop_oneof![2 => Just(0u8), 2 => Just(1), 1 => Just(2), 1 => Just(255)]
+}
+
+fn operation() -> impl Strategy<Value = Op> {
+    let value = |ws: u8| match ws {
+        0 => word0().boxed(),
+        1 => (address(), 0u32..16).prop_map(|(pa, erpn)| (pa & !0x3ff) | erpn).boxed(),
+        _ => prop_oneof![Just(0x3fu32), Just(0x07), Just(0x53f), Just(0x1b), any::<u32>()].boxed(),
+    };
+    let write = prop_oneof![3 => Just(0u8), 1 => Just(1), 1 => Just(2)]
+        .prop_flat_map(move |ws| (any::<u8>(), Just(ws), value(ws), pid()))
+        .prop_map(|(index, ws, value, stid)| Op::Write { index, ws, value, stid });
+    let mode = (pid(), prop_oneof![3 => Just(false), 1 => Just(true)], any::<bool>())
+        .prop_map(|(pid, address_space, user)| Op::Mode(Mode { pid, address_space, user }));
+    let access = (address(), prop_oneof![Just(Access::Fetch), Just(Access::Load), Just(Access::Store)])
+        .prop_map(|(ea, access)| Op::Access { ea, access });
+    prop_oneof![
+        30 => write,
+        15 => mode,
+        60 => access,
+        8 => address().prop_map(|ea| Op::Lookup { ea }),
+        2 => (address(), any::<bool>()).prop_map(|(ea, pin)| Op::Pin { ea, pin }),
+        1 => (address(), address()).prop_map(|(pc, sp)| Op::Hint { pc, sp }),
+        1 => prop_oneof![20 => Just(Op::Lookup { ea: 0 }), 1 => Just(Op::InvalidateAll)],
+    ]
+}
+
+/// Runs the operations; every answer is compared, and after each one the sink must hold nothing but
+/// the truth.
+fn run<const N: usize, const SLOTS: usize>(ops: &[Op], kind: PolicyKind, contexts: usize, max_page: u32) {
+    let mut tlb = Tlb::<N>::with_entries();
+    let mut model = Model::new(N);
+    let mut sink = Recorder::with_max_page(max_page);
+    let mut shadow = Shadow::new(Box::new(ShadowStorage::<SLOTS>::EMPTY), contexts, AnyPolicy::from(kind));
+    let mut mode = Mode::default();
+    for op in ops {
+        sink.forget_log();
+        match *op {
+            Op::Write { index, ws, value, stid } => {
+                let before = model.clone();
+                model.write_word(index, ws, value, stid);
+                shadow.tlbwe(&mut tlb, index, ws, value, stid, &mut sink);
+                assert_eq!(tlb.entry(index), model.entries[usize::from(index) % N]);
+                assert_eq!(sink.dropped_contexts, [], "The pool is too small for a bulk drop");
+                for (ctx, page) in &sink.dropped {
+                    let mode = shadow.mode_of(*ctx).unwrap();
+                    let (was, is) = (before.confirms(page, mode), model.confirms(page, mode));
+                    assert!(was.is_some() && was != is, "{page:x?} was dropped but did not change");
+                }
+            }
+            Op::Mode(to) => mode = to,
+            Op::Access { ea, access } => {
+                let ctx = shadow.context(mode, &mut sink);
+                let found = shadow.fill(&tlb, ctx, mode, EffectiveAddress(ea), access, &mut sink);
+                let expected = model.translate(ea, access, mode);
+                assert_eq!(
+                    found.map(|page| page.translate(EffectiveAddress(ea)).0),
+                    expected.map(|e| e.pa),
+                    "{op:x?}"
+                );
+                if let Ok(page) = found {
+                    assert!(sink.held.contains(&(ctx, page)));
+                    assert_eq!(model.confirms(&page, mode), expected.ok().map(|e| e.index));
+                }
+                let direct = tlb.translate(EffectiveAddress(ea), access, mode);
+                assert_eq!(direct.map(|t| (t.pa.0, t.index)), expected.map(|e| (e.pa, e.index)));
+            }
+            Op::Lookup { ea } => {
+                let ctx = shadow.context(mode, &mut sink);
+                let page = shadow.lookup(ctx, EffectiveAddress(ea));
+                assert_eq!(page.is_some(), sink.holds(ctx, ea));
+                assert!(page.is_none_or(|page| page.contains(EffectiveAddress(ea))));
+                assert_eq!(
+                    tlb.search(EffectiveAddress(ea), mode.address_space, mode.pid),
+                    model.search(ea, mode.address_space, mode.pid).map(|(index, _)| index)
+                );
+            }
+            Op::Pin { ea, pin } => {
+                let ctx = shadow.context(mode, &mut sink);
+                let held = sink.holds(ctx, ea);
+                if pin {
+                    assert!(held || !shadow.pin(ctx, EffectiveAddress(ea)));
+                } else {
+                    assert_eq!(shadow.unpin(ctx, EffectiveAddress(ea)), held);
+                }
+            }
+            Op::Hint { pc, sp } => shadow.hint(EffectiveAddress(pc), EffectiveAddress(sp)),
+            Op::InvalidateAll => {
+                shadow.invalidate_all(&mut sink);
+                assert_eq!(sink.dropped_all, 1);
+            }
+        }
+        // Only writes can make a shadow stale; the rest must keep the books.
+        if matches!(op, Op::Write { .. } | Op::InvalidateAll) {
+            check(&shadow, &model, &sink);
+        } else {
+            assert_eq!(shadow.iter().count(), sink.held.len());
+        }
+    }
+}
+
+/// The sink, the pool and the guest's TLB agree.
+fn check<const SLOTS: usize>(
+    shadow: &Shadow<Box<ShadowStorage<SLOTS>>, AnyPolicy>,
+    model: &Model,
+    sink: &Recorder,
+) {
+    let mut count = 0;
+    for info in shadow.iter() {
+        count += 1;
+        assert!(sink.held.contains(&(info.context, info.page)), "{info:x?} is not in the sink");
+        let mode = shadow.mode_of(info.context).unwrap();
+        assert_eq!(model.confirms(&info.page, mode), Some(info.entry), "{info:x?} is stale in {mode:?}");
+    }
+    assert_eq!(count, sink.held.len(), "the sink holds what the pool has forgotten");
+}
+
+fn sequences<const N: usize, const SLOTS: usize>(kind: PolicyKind, contexts: usize, max_page: u32) {
+    const CASES: u32 = 130;
+    const LENGTH: usize = 1000;
+    let config =
+        Config { cases: CASES, max_shrink_iters: 100_000, failure_persistence: None, ..Config::default() };
+    let ops = prop::collection::vec(operation(), LENGTH / 2..LENGTH);
+    TestRunner::new(config)
+        .run(&ops, |ops| {
+            run::<N, SLOTS>(&ops, kind, contexts, max_page);
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn four_entries_round_robin() {
+    sequences::<4, 8>(PolicyKind::RoundRobin, 3, 4096);
+}
+
+#[test]
+fn four_entries_one_slot_one_context() {
+    sequences::<4, 1>(PolicyKind::RoundRobin, 1, 4096);
+}
+
+#[test]
+fn eight_entries_sparing() {
+    sequences::<8, 7>(PolicyKind::Sparing, 2, 4096);
+}
+
+#[test]
+fn eight_entries_clock_large_pages() {
+    sequences::<8, 16>(PolicyKind::Clock, 4, 65_536);
+}
+
+#[test]
+fn eight_entries_lru_largest_pages() {
+    sequences::<8, 24>(PolicyKind::Lru, 16, 256 << 20);
+}
+
+#[test]
+fn eight_entries_plru_odd_limit() {
+    sequences::<8, 13>(PolicyKind::TreePlru, 5, 8192);
+}
+
+#[test]
+fn two_entries_random_smallest_pages() {
+    sequences::<2, 6>(PolicyKind::Random, 2, 1024);
+}
+
+#[test]
+fn sixty_four_entries_lru() {
+    sequences::<64, 48>(PolicyKind::Lru, 16, 4096);
+}
+
+#[test]
+fn sixty_four_entries_clock_large_pages() {
+    sequences::<64, 48>(PolicyKind::Clock, 6, 16_384);
+}
+
+#[test]
+fn sixteen_entries_plru() {
+    sequences::<16, 32>(PolicyKind::TreePlru, 8, 4096);
+}
+
+#[test]
+fn sixteen_entries_many_contexts() {
+    sequences::<16, 40>(PolicyKind::Random, 256, 16_384);
+}
