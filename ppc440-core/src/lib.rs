@@ -1,7 +1,20 @@
-//! The PowerPC 440EP core.
+#![doc = include_str!("../README.md")]
 #![no_std]
 #![forbid(unsafe_code)]
+
 extern crate alloc;
 
+mod access;
+pub mod bits;
 pub mod bus;
+pub mod core;
+mod debug;
+pub mod exception;
+pub mod exec;
+pub mod flat;
+pub mod fpu;
+pub mod interp;
+mod mmu;
+pub mod op;
 pub mod state;
+mod timers;

@@ -31,9 +31,12 @@ mod arith;
 mod compare;
 mod convert;
 mod exact;
+pub(crate) mod exec;
 mod fast;
 mod fpscr;
 mod round;
+#[cfg(test)]
+mod tests;
 
 pub use arith::{
     fadd, fadds, fdiv, fdivs, fmadd, fmadds, fmsub, fmsubs, fmul, fmuls, fnmadd, fnmadds, fnmsub, fnmsubs,

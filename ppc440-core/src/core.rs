@@ -1,0 +1,527 @@
+//! The core between two instructions: architected state, TLB, timers, and the bookkeeping that drivers share.
+//!
+//! [`Core`] knows how to execute one instruction ([`Core::step`], without any cache: the oracle). The caching driver
+//! is [`crate::interp::Interpreter`]; other engines keep a `Core` for everything they do not execute themselves.
+
+use alloc::vec::Vec;
+
+use mmu_core::Tlb;
+
+use crate::bits::{dbcr0, dbsr, msr, tcr, tsr};
+use crate::bus::{Bus, NEVER, attention};
+use crate::exception::{Exception, Interrupt};
+use crate::exec;
+use crate::mmu::Mmu;
+use crate::op::Op;
+use crate::state::CpuState;
+use crate::timers::Timers;
+
+/// What an instruction's semantics tells its driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+#[must_use]
+pub enum Flow {
+    /// Go on with the next word.
+    Next,
+    /// Go on at `npc`; asynchronous interrupts may be taken here (a branch, sc and the like).
+    Branch,
+    /// As `Branch`, and the translation context or an enable bit may have changed.
+    Context,
+    /// Go on with the next word, but the page that holds it may be translated anew.
+    Refetch,
+    /// An unconditional branch to itself: nothing but an interrupt leads on.
+    SelfLoop,
+    /// Go on with the next word, but decoded copies of written code must be dropped first.
+    CodeWrite,
+    /// The instruction did not complete; `pending` holds its exception.
+    Fault,
+    /// The slot was not decoded yet (caching driver only).
+    Decode,
+}
+
+/// Why a driver stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The budget is spent.
+    Budget,
+    /// The guest (DBCR0, watchdog: 1 core, 2 chip, 3 system) or the board (3) asks for a reset.
+    Reset(u32),
+    /// Nothing enabled can ever wake the core.
+    Halted,
+    /// The host asked for it.
+    Requested,
+    /// Exceptions follow each other with no instruction completing; the interrupt of the last one.
+    Fatal(Interrupt),
+}
+
+/// Most instructions that pass between two looks at the clock under the host's time.
+pub(crate) const SLICE: u64 = 8192;
+
+/// One PowerPC 440 core.
+#[derive(Debug)]
+pub struct Core {
+    /// Architected state. `tlb`, `tb` and `dec` in it are stale; see [`Core::snapshot`].
+    pub(crate) state: CpuState,
+    pub(crate) tlb: Tlb,
+    pub(crate) mmu: Mmu,
+    pub(crate) timers: Timers,
+    /// Exception of an instruction that returned [`Flow::Fault`].
+    pub(crate) pending: Exception,
+    /// Where [`Flow::Branch`] and its like go on.
+    pub(crate) npc: u32,
+    /// First instruction of the straight line that is being executed: those before `pc` in it are not yet in
+    /// `retired`.
+    pub(crate) seq_pc: u32,
+    /// Instructions retired before `seq_pc`.
+    pub(crate) retired: u64,
+    /// Value of `retired` at which the driver must look at the clock and the pins.
+    pub(crate) check_at: u64,
+    /// Attention bits that matter with the current MSR.
+    pub(crate) attention_mask: u32,
+    /// Exceptions since an instruction last completed.
+    pub(crate) chain: u32,
+    pub(crate) chain_interrupt: Interrupt,
+    /// One retired instruction is one tick.
+    icount: bool,
+    /// Under icount: machine time, and the number of retired instructions at which it was told.
+    synced_now: u64,
+    synced_retired: u64,
+    /// Tick of the board's next deadline.
+    board_deadline: u64,
+    /// Ranges of code that were written, as physical address and length.
+    pub(crate) code_writes: Vec<(u64, u32)>,
+    /// A reset asked for by DBCR0 or the watchdog.
+    pub(crate) reset_request: Option<u32>,
+    /// A debug event that becomes an interrupt before the next instruction.
+    pub(crate) debug_pending: bool,
+    /// The last instruction was rfi, rfci or rfmci (for debug events).
+    pub(crate) returned: bool,
+    /// `step` is at a point where asynchronous interrupts may be taken.
+    pub(crate) at_boundary: bool,
+}
+
+impl Core {
+    /// A core in the given state. Under `icount` its clock is the number of retired instructions.
+    #[must_use]
+    pub fn new(state: &CpuState, icount: bool) -> Self {
+        let mut core = Self {
+            state: state.clone(),
+            tlb: Tlb::new(),
+            mmu: Mmu::new(),
+            timers: Timers::new(),
+            pending: Exception::plain(Interrupt::Program),
+            npc: 0,
+            seq_pc: state.pc,
+            retired: 0,
+            check_at: 0,
+            attention_mask: 0,
+            chain: 0,
+            chain_interrupt: Interrupt::Program,
+            icount,
+            synced_now: 0,
+            synced_retired: 0,
+            board_deadline: 0,
+            code_writes: Vec::new(),
+            reset_request: None,
+            debug_pending: false,
+            returned: false,
+            at_boundary: true,
+        };
+        core.restore(state, 0);
+        core
+    }
+
+    /// Takes over a whole state; `now` is the machine's time.
+    pub fn restore(&mut self, state: &CpuState, now: u64) {
+        self.state = state.clone();
+        self.state.pc &= !3;
+        self.state.pid &= 0xFF;
+        self.mmu.invalidate_all();
+        for (index, entry) in (0u8..).zip(state.tlb.iter()) {
+            self.mmu.set_entry(&mut self.tlb, index, *entry);
+        }
+        self.retired = self.retired_exactly();
+        self.seq_pc = self.state.pc;
+        self.timers.tb_offset = state.tb.wrapping_sub(now);
+        self.timers.set_dec(now, state.dec);
+        self.timers.rearm(now, state.tcr);
+        self.synced_now = now;
+        self.synced_retired = self.retired;
+        self.chain = 0;
+        self.reset_request = None;
+        self.debug_pending = false;
+        self.at_boundary = true;
+        self.code_writes.clear();
+        self.set_msr(state.msr);
+    }
+
+    /// Copies the whole state out; `bus` tells the time for TB and DEC.
+    pub fn snapshot<B: Bus>(&self, bus: &mut B, out: &mut CpuState) {
+        let now = self.now(bus);
+        *out = self.state.clone();
+        out.size = size_of::<CpuState>() as u32;
+        out.tb = self.timers.time_base(now);
+        out.dec = self.timers.dec(now);
+        for (index, entry) in (0u8..).zip(out.tlb.iter_mut()) {
+            *entry = self.tlb.entry(index);
+        }
+    }
+
+    /// The architected registers. TLB, TB and DEC are elsewhere: see [`Core::snapshot`].
+    #[must_use]
+    pub fn registers(&self) -> &CpuState {
+        &self.state
+    }
+
+    /// The registers that user code changes, for an engine that executes user code itself: GPRs, FPRs, CR, XER, LR,
+    /// CTR, FPSCR. Changing `pc` is done with [`Core::set_pc`], everything else with [`Core::restore`].
+    pub fn registers_mut(&mut self) -> &mut CpuState {
+        &mut self.state
+    }
+
+    /// Sets the address of the next instruction, after `retired` instructions were executed elsewhere.
+    pub fn set_pc(&mut self, pc: u32, retired: u64) {
+        self.retired = self.retired_exactly() + retired;
+        if retired != 0 {
+            self.chain = 0;
+        }
+        self.state.pc = pc;
+        self.seq_pc = pc;
+    }
+
+    /// The guest's TLB.
+    #[must_use]
+    pub fn tlb(&self) -> &Tlb {
+        &self.tlb
+    }
+
+    /// Instructions retired since creation.
+    #[must_use]
+    pub fn retired(&self) -> u64 {
+        self.retired_exactly()
+    }
+
+    /// Instructions retired before the one at `pc`.
+    #[inline]
+    pub(crate) fn retired_exactly(&self) -> u64 {
+        self.retired + u64::from(self.state.pc.wrapping_sub(self.seq_pc) >> 2)
+    }
+
+    /// Machine time before the instruction at `pc`, in ticks.
+    pub(crate) fn now<B: Bus>(&self, bus: &mut B) -> u64 {
+        if self.icount { self.synced_now + (self.retired_exactly() - self.synced_retired) } else { bus.now() }
+    }
+
+    /// Brings the board's clock up to the core's and lets it do what is due. Every access to a device does this
+    /// first, so that a device sees the exact tick under icount.
+    pub(crate) fn sync_clock<B: Bus>(&mut self, bus: &mut B) {
+        if self.icount {
+            let retired = self.retired_exactly();
+            self.board_deadline = bus.advance(retired - self.synced_retired);
+            self.synced_now += retired - self.synced_retired;
+            self.synced_retired = retired;
+            // The access may move the board's deadline: ask again at the next boundary.
+            self.check_at = 0;
+        }
+    }
+
+    /// Sets MSR and everything that follows from it.
+    pub(crate) fn set_msr(&mut self, value: u32) {
+        let value = value & msr::ALL;
+        self.state.msr = value;
+        self.update_context();
+        self.update_enables();
+    }
+
+    /// Recomputes translation contexts after MSR, PID or a debug register changed.
+    pub(crate) fn update_context(&mut self) {
+        let slow_data = self.state.ccr[0] & crate::bits::ccr0::FLSTA != 0
+            || self.state.dbcr[0] & dbcr0_data_events() != 0;
+        self.mmu.set_mode(self.state.pid as u8, self.state.msr, slow_data);
+    }
+
+    /// Recomputes what may interrupt after MSR, TCR or TSR changed.
+    pub(crate) fn update_enables(&mut self) {
+        let m = self.state.msr;
+        let mut mask = attention::RESET | attention::STOP | attention::BOARD | attention::DMA;
+        if m & msr::EE != 0 {
+            mask |= attention::EXT;
+        }
+        if m & msr::CE != 0 {
+            mask |= attention::CRIT;
+        }
+        if m & msr::ME != 0 {
+            mask |= attention::MCHECK;
+        }
+        self.attention_mask = mask;
+        if m & msr::WE != 0 || self.timer_interrupt().is_some() || self.debug_pending {
+            self.check_at = 0;
+        }
+    }
+
+    /// The timer interrupt of highest priority that is pending and enabled.
+    fn timer_interrupt(&self) -> Option<Interrupt> {
+        let s = &self.state;
+        if s.tsr & tsr::WIS != 0 && s.tcr & tcr::WIE != 0 && s.msr & msr::CE != 0 {
+            Some(Interrupt::Watchdog)
+        } else if s.msr & msr::EE == 0 {
+            None
+        } else if s.tsr & tsr::FIS != 0 && s.tcr & tcr::FIE != 0 {
+            Some(Interrupt::FixedIntervalTimer)
+        } else if s.tsr & tsr::DIS != 0 && s.tcr & tcr::DIE != 0 {
+            Some(Interrupt::Decrementer)
+        } else {
+            None
+        }
+    }
+
+    /// The interrupt to take now, by the priority of facts section 2.5.
+    fn asynchronous_interrupt(&self, pins: u32) -> Option<Interrupt> {
+        let m = self.state.msr;
+        if pins & attention::MCHECK != 0 && m & msr::ME != 0 {
+            return Some(Interrupt::MachineCheck);
+        }
+        if self.debug_pending && m & msr::DE != 0 {
+            return Some(Interrupt::Debug);
+        }
+        if pins & attention::CRIT != 0 && m & msr::CE != 0 {
+            return Some(Interrupt::CriticalInput);
+        }
+        let timer = self.timer_interrupt();
+        if timer == Some(Interrupt::Watchdog) {
+            return timer;
+        }
+        if pins & attention::EXT != 0 && m & msr::EE != 0 {
+            return Some(Interrupt::External);
+        }
+        timer
+    }
+
+    /// Carries out timer events that are due.
+    fn run_timers(&mut self, now: u64) {
+        if now >= self.timers.next() {
+            let s = &mut self.state;
+            if let Some(kind) = self.timers.process(now, s.tcr, &mut s.tsr, s.decar) {
+                self.request_reset(kind);
+            }
+        }
+    }
+
+    /// Asks the driver to stop for a reset of `kind` (1 core, 2 chip, 3 system).
+    pub(crate) fn request_reset(&mut self, kind: u32) {
+        self.reset_request = Some(kind);
+        self.check_at = 0;
+    }
+
+    /// The look at clock and pins between two instructions: time passes, devices run, interrupts are taken, a waiting
+    /// core sleeps. `self_loop` tells that the instruction at `pc` branches to itself. Sets `check_at`, at most
+    /// `limit` instructions away, and leaves `at_boundary` set only if the interrupts at this point were not sampled.
+    pub(crate) fn boundary<B: Bus>(&mut self, bus: &mut B, self_loop: bool, mut limit: u64) -> Option<Stop> {
+        self.at_boundary = true;
+        loop {
+            let deadline = bus.advance(if self.icount { self.retired - self.synced_retired } else { 0 });
+            if self.icount {
+                self.synced_now += self.retired - self.synced_retired;
+                self.synced_retired = self.retired;
+            }
+            self.board_deadline = deadline;
+            let now = if self.icount { self.synced_now } else { bus.now() };
+            self.run_timers(now);
+            let pins = bus.attention();
+            if pins & attention::DMA != 0 {
+                let (mmu, writes) = (&self.mmu, &mut self.code_writes);
+                bus.take_dma_dirty(&mut |page| {
+                    if mmu.is_code_page(page) {
+                        writes.push((page, 4096));
+                    }
+                });
+            }
+            if let Some(kind) = self.reset_request.take() {
+                return Some(Stop::Reset(kind));
+            }
+            if pins & attention::RESET != 0 {
+                return Some(Stop::Reset(3));
+            }
+            if pins & attention::STOP != 0 {
+                return Some(Stop::Requested);
+            }
+            if let Some(interrupt) = self.asynchronous_interrupt(pins) {
+                if interrupt == Interrupt::Debug {
+                    self.debug_pending = false;
+                }
+                self.deliver(Exception::plain(interrupt), self.state.pc);
+                if interrupt == Interrupt::MachineCheck {
+                    self.state.mcsr |= 0x8000_0000;
+                }
+                self.chain = 0;
+                self.debug_interrupt_event(interrupt);
+                if self.debug_pending {
+                    continue;
+                }
+            } else if self.state.msr & msr::WE != 0 || self_loop {
+                if self.can_never_wake(bus) {
+                    return Some(Stop::Halted);
+                }
+                let spins = self.icount && self.state.msr & msr::WE == 0;
+                let furthest = if spins { now.saturating_add(limit) } else { NEVER };
+                let then = bus.idle(self.timers.next().min(furthest));
+                if self.icount {
+                    let jumped = then.saturating_sub(self.synced_now);
+                    self.synced_now = then;
+                    if spins {
+                        // The loop would have executed once a tick.
+                        self.retired += jumped;
+                        self.synced_retired += jumped;
+                        limit -= jumped.min(limit);
+                        if limit == 0 {
+                            self.check_at = self.retired;
+                            return None;
+                        }
+                    }
+                }
+                continue;
+            }
+            // How far to the next look: time under icount is exact, under the host's clock a slice is near enough.
+            let distance =
+                if self.icount { self.timers.next().min(deadline).saturating_sub(now).max(1) } else { SLICE };
+            self.check_at = self.retired.saturating_add(distance.min(limit));
+            self.at_boundary = false;
+            return None;
+        }
+    }
+
+    /// Whether a waiting core is halted: no source that is enabled can ever fire.
+    fn can_never_wake<B: Bus>(&mut self, bus: &mut B) -> bool {
+        let s = &self.state;
+        let armed = bus.armed();
+        if s.msr & msr::EE != 0 {
+            let dec = s.tcr & tcr::DIE != 0 && (self.timers.dec_running() || s.tsr & tsr::DIS != 0);
+            let fit = s.tcr & tcr::FIE != 0;
+            if dec || fit || armed & attention::EXT != 0 {
+                return false;
+            }
+        }
+        if s.msr & msr::CE != 0 && (armed & attention::CRIT != 0 || s.tcr & tcr::WIE != 0) {
+            return false;
+        }
+        s.tcr & tcr::WRC == 0
+    }
+
+    /// isync, interrupts and returns: the reset entry of the shadow TLB goes (facts section 2.9).
+    #[inline]
+    pub(crate) fn context_synchronize(&mut self) {
+        if self.state.reset_entry != 0 {
+            self.state.reset_entry = 0;
+        }
+    }
+
+    /// Whether debug events need the slow driver.
+    #[inline]
+    pub(crate) fn debugging(&self) -> bool {
+        self.state.dbcr[0] & dbcr0::EVENTS != 0 && self.state.dbcr[0] & (dbcr0::IDM | dbcr0::EDM) != 0
+    }
+
+    /// Executes one instruction (or takes one interrupt) with no cache of any kind: the oracle.
+    ///
+    /// Returns why the guest cannot or shall not go on; `None` after a normal step.
+    pub fn step<B: Bus>(&mut self, bus: &mut B) -> Option<Stop> {
+        if self.at_boundary {
+            self.account();
+            if self.retired >= self.check_at || bus.attention() & self.attention_mask != 0 {
+                let stop = self.boundary(bus, false, NEVER);
+                if stop.is_some() {
+                    return stop;
+                }
+            }
+            self.at_boundary = false;
+            if self.is_fatal() {
+                return Some(Stop::Fatal(self.chain_interrupt));
+            }
+        }
+        self.mmu.bypass(true);
+        let flow = self.execute_one(bus);
+        self.mmu.bypass(false);
+        self.finish(flow);
+        None
+    }
+
+    /// Fetches, decodes and executes the instruction at `pc` through the data paths that are current.
+    pub(crate) fn execute_one<B: Bus>(&mut self, bus: &mut B) -> Flow {
+        if self.debugging() && self.instruction_address_event() {
+            return self.raise(Exception::plain(Interrupt::Debug));
+        }
+        match self.fetch(bus) {
+            Ok(word) => exec::decode::<B>(word)(self, bus, Op(word)),
+            Err(flow) => flow,
+        }
+    }
+
+    /// Adds the straight line up to `pc` to `retired`.
+    #[inline]
+    pub(crate) fn account(&mut self) {
+        self.retired = self.retired_exactly();
+        self.seq_pc = self.state.pc;
+    }
+
+    /// Brings `pc` on after an instruction that was executed outside the caching loop, with its debug events.
+    pub(crate) fn finish(&mut self, flow: Flow) {
+        let pc = self.state.pc;
+        match flow {
+            Flow::Next | Flow::Refetch | Flow::CodeWrite | Flow::Decode => {
+                self.state.pc = pc.wrapping_add(4);
+                self.chain = 0;
+                self.at_boundary = self.state.pc & 0xFFF == 0;
+            }
+            Flow::Branch | Flow::Context | Flow::SelfLoop => {
+                self.retired = self.retired_exactly() + 1;
+                self.state.pc = self.npc;
+                self.seq_pc = self.npc;
+                self.chain = 0;
+                self.at_boundary = true;
+            }
+            Flow::Fault => {
+                self.fault();
+                self.at_boundary = true;
+                return;
+            }
+        }
+        if self.debugging() {
+            self.instruction_complete_event(flow, pc);
+        }
+    }
+
+    /// Delivers the pending exception of the instruction at `pc`.
+    pub(crate) fn fault(&mut self) {
+        self.account();
+        let pc = self.state.pc;
+        let exception = self.pending;
+        if exception.interrupt == Interrupt::SystemCall {
+            self.retired += 1;
+            self.chain = 0;
+            self.deliver(exception, pc.wrapping_add(4));
+        } else if exception.interrupt == Interrupt::Debug {
+            self.deliver(exception, pc);
+            self.debug_pending = false;
+            return;
+        } else {
+            self.deliver(exception, pc);
+        }
+        self.debug_interrupt_event(exception.interrupt);
+    }
+
+    /// Sets `pending` and tells the driver.
+    #[cold]
+    pub(crate) fn raise(&mut self, exception: Exception) -> Flow {
+        self.pending = exception;
+        Flow::Fault
+    }
+
+    /// Marks what a reset of `kind` leaves in DBSR\[MRR\] when the board restarts the core.
+    pub fn reset_cause(state: &mut CpuState, kind: u32) {
+        state.dbsr = (state.dbsr & !dbsr::MRR) | (kind << 28);
+    }
+}
+
+const fn dbcr0_data_events() -> u32 {
+    dbcr0::DAC1R | dbcr0::DAC1W | dbcr0::DAC2R | dbcr0::DAC2W
+}
