@@ -24,6 +24,10 @@ pub trait HostCalls: core::fmt::Debug {
     fn wall_clock(&mut self) -> u64;
     /// See [`BoardHost::clock`].
     fn clock(&self) -> Clock;
+    /// See [`BoardHost::fail`].
+    fn fail(&mut self, message: &str) {
+        panic!("The machine failed: {message}");
+    }
 }
 
 /// Host memory that backs guest RAM; it lives as long as the machine's host.
@@ -64,6 +68,10 @@ impl BoardHost {
     /// Seconds since 1970-01-01 00:00 UTC for a real-time clock; fixed start plus machine time under icount.
     pub fn wall_clock(&mut self) -> u64 {
         self.inner.wall_clock()
+    }
+    /// The machine cannot go on: the host stops the run and shows the message. (A panic of the board does the same.)
+    pub fn fail(&mut self, message: &str) {
+        self.inner.fail(message);
     }
     /// How this machine keeps time.
     #[must_use]
