@@ -1,6 +1,6 @@
 //! The two paths to an unrounded result agree on everything that both of them take.
 
-use super::round::Unrounded;
+use super::round::{Unrounded, shift_right_sticky};
 use super::{exact, fast};
 use proptest::prelude::*;
 
@@ -19,9 +19,14 @@ fn ordinary() -> impl Strategy<Value = u64> {
         .prop_map(|(magnitude, negative)| magnitude | u64::from(negative) << 63)
 }
 
-/// Exponent and sign of a zero mean nothing here: the sign of an exact zero sum is decided later.
+/// Two unrounded numbers are the same for every rounding if they agree in 54 bits and in whether anything follows;
+/// where the sticky bit stands is the path's own affair. Exponent and sign of a zero mean nothing here: the sign of
+/// an exact zero sum is decided later.
 fn canonical(value: Unrounded) -> Unrounded {
-    if value.significand == 0 { Unrounded::zero(false) } else { value }
+    if value.significand == 0 {
+        return Unrounded::zero(false);
+    }
+    Unrounded { significand: shift_right_sticky(value.significand, 9), ..value }
 }
 
 proptest! {
