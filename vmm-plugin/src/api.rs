@@ -5,7 +5,7 @@
 //! Threads: a `Machine` and an `Engine` are created, used and dropped on one thread, the vCPU's. Other threads reach
 //! a machine only through [`Attention`] and the host's queues.
 
-use ppc440_core::state::CpuState;
+pub use ppc440_core::state::CpuState;
 
 pub use ppc440_core::bus::{NEVER, attention};
 
