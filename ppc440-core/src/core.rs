@@ -104,10 +104,16 @@ impl Core {
     /// A core in the given state. Under `icount` its clock is the number of retired instructions.
     #[must_use]
     pub fn new(state: &CpuState, icount: bool) -> Self {
+        Self::with_shadow_pages(state, icount, crate::mmu::POOL)
+    }
+
+    /// As [`Core::new`], with a pool of `pages` shadow pages (1 to 65,535; numbers outside are brought inside).
+    #[must_use]
+    pub fn with_shadow_pages(state: &CpuState, icount: bool, pages: usize) -> Self {
         let mut core = Self {
             state: state.clone(),
             tlb: Tlb::new(),
-            mmu: Mmu::new(),
+            mmu: Mmu::with_pool(pages),
             timers: Timers::new(),
             pending: Exception::plain(Interrupt::Program),
             npc: 0,
@@ -193,6 +199,12 @@ impl Core {
     #[must_use]
     pub fn tlb(&self) -> &Tlb {
         &self.tlb
+    }
+
+    /// Counters of the shadow TLB.
+    #[must_use]
+    pub fn mmu_stats(&self) -> mmu_core::Stats {
+        self.mmu.stats()
     }
 
     /// Instructions retired since creation.

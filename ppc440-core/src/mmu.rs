@@ -1,9 +1,9 @@
 //! The interpreter's translation: mmu-core's pair of TLBs, and the small direct-mapped table that they shadow into.
 //!
 //! The table is tagged with the context that mmu-core hands out for (PID, AS, PR), so a PID write, a system call or an
-//! interrupt changes a number and flushes nothing. Pages that need care on every access (1 KB, little-endian, and for
-//! dcbz write-through or inhibited
-//! pages) never enter it; pages of which decoded code is held enter it without their write half.
+//! interrupt changes a number and flushes nothing. Pages that need care on every access (1 KB and little-endian ones,
+//! and, for dcbz, write-through or inhibited ones) never enter it; pages of which decoded code is held enter it without
+//! their write half.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -23,7 +23,7 @@ const FETCH: usize = 1024;
 /// Contexts: (PID, AS, PR) triples that live side by side.
 const CONTEXTS: usize = 64;
 /// Shadow pages by default.
-const POOL: usize = 4096;
+pub(crate) const POOL: usize = 4096;
 /// A tag that no page has: the low 12 bits of a real one are a context number below this.
 const INVALID: u32 = 0xFFF;
 /// The context number that makes every access take the slow path.
@@ -141,10 +141,6 @@ pub(crate) struct Mmu {
 }
 
 impl Mmu {
-    pub(crate) fn new() -> Self {
-        Self::with_pool(POOL)
-    }
-
     /// A pool of `pages` shadows, 1 to 65,535.
     pub(crate) fn with_pool(pages: usize) -> Self {
         let no_data = DataEntry { read: INVALID, write: INVALID, page: 0 };
