@@ -163,6 +163,18 @@ impl<B: Bus> Interpreter<B> {
     /// Executes exactly `budget` instructions, unless something ends the run before. An instruction that faults does
     /// not count.
     pub fn run(&mut self, bus: &mut B, budget: u64) -> Stop {
+        self.drive(bus, budget, WORDS as u64)
+    }
+
+    /// Executes at least `budget` instructions, and on to the next branch or page: the last stretch is not stepped
+    /// without caches, as an exact end would need. For engines that look in now and then.
+    pub fn run_about(&mut self, bus: &mut B, budget: u64) -> Stop {
+        self.drive(bus, budget, 0)
+    }
+
+    /// Runs through the caches until `tail` instructions are left, the most that a straight line can be, and steps
+    /// the rest.
+    fn drive(&mut self, bus: &mut B, budget: u64, tail: u64) -> Stop {
         self.core.account();
         let end = self.core.retired.saturating_add(budget);
         let mut self_loop = false;
@@ -189,9 +201,9 @@ impl<B: Bus> Interpreter<B> {
             }
             self_loop = false;
             self.drop_written_code();
-            let flow = if left > WORDS as u64 && !self.core.debugging() {
+            let flow = if left > tail && !self.core.debugging() {
                 match self.fetch_page(bus) {
-                    Some(page) => self.run_page(bus, page, end - WORDS as u64),
+                    Some(page) => self.run_page(bus, page, end - tail),
                     None => self.core.execute_one(bus),
                 }
             } else {

@@ -9,6 +9,7 @@ pub mod bits;
 pub mod bus;
 pub mod core;
 mod debug;
+mod embed;
 pub mod exception;
 pub mod exec;
 pub mod flat;
