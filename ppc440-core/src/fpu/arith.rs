@@ -4,7 +4,7 @@
 
 use super::fpscr::{Fpclass, Fpscr, Rounding};
 use super::round::{Double, Format, Rounded, Single, Unrounded, round};
-use super::{DEFAULT_QNAN, Outcome, exact, fast};
+use super::{DEFAULT_QNAN, Outcome, exact, fast, root};
 
 const SIGN: u64 = 1 << 63;
 const INFINITY: u64 = 0x7FF << 52;
@@ -237,18 +237,20 @@ fn sqrt<F: Format>(fpscr: Fpscr, b: u64) -> Outcome {
     if is_infinite(b) {
         return deliver_infinity(fpscr, false);
     }
-    deliver(fpscr, round::<F>(exact::sqrt(b), fpscr, false))
+    deliver(fpscr, round::<F>(root::sqrt(b), fpscr, false))
 }
 
 macro_rules! two_operands {
     ($($double:ident $single:ident $operation:ident $what:literal;)*) => {$(
         #[doc = concat!("`", stringify!($double), "`: ", $what, ", rounded to double precision.")]
+        #[inline]
         #[must_use]
         pub fn $double(fpscr: Fpscr, a: u64, b: u64) -> Outcome {
             $operation::<Double>(fpscr, a, b)
         }
 
         #[doc = concat!("`", stringify!($single), "`: ", $what, ", rounded to single precision.")]
+        #[inline]
         #[must_use]
         pub fn $single(fpscr: Fpscr, a: u64, b: u64) -> Outcome {
             $operation::<Single>(fpscr, a, b)
@@ -266,12 +268,14 @@ two_operands! {
 macro_rules! fused {
     ($($double:ident $single:ident $form:ident $what:literal;)*) => {$(
         #[doc = concat!("`", stringify!($double), "`: ", $what, ", rounded once to double precision.")]
+        #[inline]
         #[must_use]
         pub fn $double(fpscr: Fpscr, a: u64, c: u64, b: u64) -> Outcome {
             fused::<Double>(fpscr, a, c, b, $form)
         }
 
         #[doc = concat!("`", stringify!($single), "`: ", $what, ", rounded once to single precision.")]
+        #[inline]
         #[must_use]
         pub fn $single(fpscr: Fpscr, a: u64, c: u64, b: u64) -> Outcome {
             fused::<Single>(fpscr, a, c, b, $form)
@@ -349,6 +353,6 @@ pub fn frsqrte(fpscr: Fpscr, b: u64) -> Outcome {
     if is_negative(b) {
         return deliver_nan(fpscr, Fpscr::VXSQRT, DEFAULT_QNAN);
     }
-    let root = if is_infinite(b) { Unrounded::zero(false) } else { exact::reciprocal_sqrt(b) };
-    deliver_estimate::<Double>(fpscr, root)
+    let value = if is_infinite(b) { Unrounded::zero(false) } else { root::reciprocal_sqrt(b) };
+    deliver_estimate::<Double>(fpscr, value)
 }

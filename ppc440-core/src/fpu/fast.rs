@@ -5,7 +5,6 @@
 //! floating point: the exact error of a host product is out of reach in `core` (it has no fused multiply-add),
 //! and single precision would be rounded twice.
 
-use super::exact::high_half_sticky;
 use super::round::{Unrounded, shift_right_sticky};
 
 /// Whether the fast path takes this operand: a zero or a normal number.
@@ -23,20 +22,30 @@ fn biased(image: u64) -> i32 {
 /// The 53-bit significand of an ordinary operand, 0 for a zero.
 #[inline]
 fn significand(image: u64) -> u64 {
-    let fraction = image & 0xF_FFFF_FFFF_FFFF;
-    if image << 1 == 0 { 0 } else { fraction | 1 << 52 }
+    image & 0xF_FFFF_FFFF_FFFF | u64::from(image << 1 != 0) << 52
+}
+
+/// `value` or `-value` in two's complement.
+#[inline]
+fn negate_if(value: u64, negate: bool) -> u64 {
+    let mask = u64::from(negate).wrapping_neg();
+    (value ^ mask).wrapping_sub(mask)
 }
 
 /// `a + b`. The sign of an exact zero sum of two different signs is not determined here.
+///
+/// Free of branches on the operands, as signs and magnitudes of real programs' operands defy prediction.
 #[inline]
 pub(super) fn add(a: u64, b: u64) -> Unrounded {
-    let (large, small) = if a << 1 >= b << 1 { (a, b) } else { (b, a) };
+    let swap = a << 1 < b << 1;
+    let large = if swap { b } else { a };
+    let small = if swap { a } else { b };
     let negative = large >> 63 != 0;
     // One bit is left free above for the carry, ten below for what alignment shifts out. Bits are lost only
     // beyond a distance of ten, where the difference cannot cancel more than one leading bit.
     let upper = significand(large) << 10;
     let lower = shift_right_sticky(significand(small) << 10, (biased(large) - biased(small)) as u32);
-    let sum = if (a ^ b) >> 63 == 0 { upper + lower } else { upper - lower };
+    let sum = upper.wrapping_add(negate_if(lower, (a ^ b) >> 63 != 0));
     if sum == 0 {
         return Unrounded::zero(negative);
     }
@@ -49,14 +58,16 @@ pub(super) fn add(a: u64, b: u64) -> Unrounded {
 pub(super) fn mul(a: u64, c: u64) -> Unrounded {
     let negative = (a ^ c) >> 63 != 0;
     let product = u128::from(significand(a) << 11) * u128::from(significand(c) << 11);
-    if product == 0 {
+    let (high, low) = ((product >> 64) as u64, product as u64);
+    if high == 0 {
         return Unrounded::zero(negative);
     }
-    let shift = product.leading_zeros();
+    // The bit that the shift would pull in from the lower half is ten places below the rounding: sticky will do.
+    let shift = high.leading_zeros();
     Unrounded {
         negative,
         exponent: biased(a) + biased(c) - 2045 - shift as i32,
-        significand: high_half_sticky(product << shift),
+        significand: high << shift | u64::from(low != 0),
     }
 }
 
@@ -70,9 +81,9 @@ pub(super) fn div(a: u64, b: u64) -> Unrounded {
     }
     // Shifted so that the quotient has exactly 64 bits.
     let less = u32::from(dividend < divisor);
-    let dividend = u128::from(dividend) << (63 + less);
+    let dividend = u128::from(dividend << less) << 63;
     let quotient = (dividend / u128::from(divisor)) as u64;
-    let remainder = dividend - u128::from(quotient) * u128::from(divisor);
+    let remainder = (dividend as u64).wrapping_sub(quotient.wrapping_mul(divisor));
     Unrounded {
         negative,
         exponent: biased(a) - biased(b) - less as i32,
@@ -80,47 +91,44 @@ pub(super) fn div(a: u64, b: u64) -> Unrounded {
     }
 }
 
-/// [`shift_right_sticky`] for 128 bits.
-#[inline]
-fn shift_right_sticky_128(value: u128, by: u32) -> u128 {
-    if by < 128 {
-        value >> by | u128::from(by != 0 && value << (128 - by) != 0)
-    } else {
-        u128::from(value != 0)
-    }
-}
-
 /// `a * c + b`. The sign of an exact zero sum of two different signs is not determined here.
 #[inline]
 pub(super) fn mul_add(a: u64, c: u64, b: u64) -> Unrounded {
     let product_negative = (a ^ c) >> 63 != 0;
-    let addend_negative = b >> 63 != 0;
-    // Both left-justified but for one bit for the carry; the exponent is that of bit 126. The product has 106
-    // bits, so alignment loses bits only where the sum cannot cancel more than two leading bits.
-    let product = u128::from(significand(a)) * u128::from(significand(c)) << 21;
-    let addend = u128::from(significand(b)) << 74;
+    let unlike = (a ^ b ^ c) >> 63 != 0;
+    // Both stand below the carry and the sign; the exponent is that of bit 125. The product has 106 bits, so
+    // alignment loses bits only where the sum cannot cancel more than two leading bits.
+    let product = u128::from(significand(a)) * u128::from(significand(c)) << 20;
+    let addend = u128::from(significand(b)) << 73;
     if product == 0 {
         // The product's exponent means nothing.
-        return if addend == 0 { Unrounded::zero(addend_negative) } else { Unrounded::from_finite(b) };
+        return Unrounded::from_finite(b);
     }
     let product_exponent = biased(a) + biased(c) - 2045;
     let addend_exponent = if addend == 0 { product_exponent } else { biased(b) - 1023 };
-    let distance = product_exponent - addend_exponent;
-    let (product, addend, exponent) = if distance >= 0 {
-        (product, shift_right_sticky_128(addend, distance as u32), product_exponent)
-    } else {
-        (shift_right_sticky_128(product, -distance as u32), addend, addend_exponent)
-    };
-    let (negative, sum) = if product_negative == addend_negative {
-        (product_negative, product + addend)
-    } else if product >= addend {
-        (product_negative, product - addend)
-    } else {
-        (addend_negative, addend - product)
-    };
-    if sum == 0 {
-        return Unrounded::zero(negative);
+    let swap = product_exponent < addend_exponent;
+    let upper = if swap { addend } else { product };
+    let lower = if swap { product } else { addend };
+    let lower = shift_right_sticky_128(lower, product_exponent.abs_diff(addend_exponent));
+    let mask = u128::from(unlike).wrapping_neg();
+    let sum = upper.wrapping_add((lower ^ mask).wrapping_sub(mask)) as i128;
+    let magnitude = sum.unsigned_abs();
+    if magnitude == 0 {
+        return Unrounded::zero(product_negative);
     }
-    let shift = sum.leading_zeros();
-    Unrounded { negative, exponent: exponent + 1 - shift as i32, significand: high_half_sticky(sum << shift) }
+    let shift = magnitude.leading_zeros();
+    let normalized = magnitude << shift;
+    Unrounded {
+        negative: product_negative ^ (swap & unlike) ^ (sum < 0),
+        exponent: product_exponent.max(addend_exponent) + 2 - shift as i32,
+        significand: (normalized >> 64) as u64 | u64::from(normalized as u64 != 0),
+    }
+}
+
+/// [`shift_right_sticky`] for a value below 2^127.
+#[inline]
+fn shift_right_sticky_128(value: u128, by: u32) -> u128 {
+    let by = by.min(127);
+    let kept = value >> by;
+    kept | u128::from(kept << by != value)
 }

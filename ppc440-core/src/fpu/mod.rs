@@ -17,7 +17,7 @@
 //! |---|---|---|
 //! | `fsqrt`, `fsqrts` | implemented ([`HAS_FSQRT`]) | optional in Book E; no public document of the 440EP settles it and compilers for the 440 do not emit it, so accepting it harms no guest |
 //! | `fres` | 1/B correctly rounded to single | within the permitted 1/256; agrees with the recorded results of valgrind's hardware tests |
-//! | `frsqrte` | 1/√B correctly rounded to double, to nearest | within the permitted 1/32; agrees with the same records |
+//! | `frsqrte` | 1/√B in double, to nearest within 1/256 of a unit in the last place | within the permitted 1/32; agrees with the same records |
 //! | FR, FI after `fres`, `frsqrte` | 0, and XX is left alone | undefined, respectively not listed among the altered bits |
 //! | FR after a disabled overflow | 1 if the result is an infinity, else 0 | undefined; this is the direction of the rounding |
 //! | FPRF after `fctiw`, `fctiwz` | unchanged | undefined |
@@ -34,6 +34,7 @@ mod exact;
 pub(crate) mod exec;
 mod fast;
 mod fpscr;
+mod root;
 mod round;
 #[cfg(test)]
 mod tests;

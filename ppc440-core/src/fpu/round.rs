@@ -42,7 +42,10 @@ impl Unrounded {
 /// Shifts right; whatever falls out stays visible in bit 0.
 #[inline]
 pub(super) fn shift_right_sticky(value: u64, by: u32) -> u64 {
-    if by < 64 { value >> by | u64::from(by != 0 && value << (64 - by) != 0) } else { u64::from(value != 0) }
+    // Shifting by 63 leaves the top bit, which becomes the sticky one for any longer distance.
+    let (by, far) = (by.min(63), by > 63);
+    let kept = value >> by;
+    kept & u64::from(!far).wrapping_neg() | u64::from(kept << by != value || far && value != 0)
 }
 
 /// The format that a result is rounded to. Either way it is delivered in an FPR, in double format.
@@ -94,27 +97,35 @@ pub(super) struct Rounded {
     pub(super) status: u32,
 }
 
-/// Whether rounding adds one to the magnitude, given the lowest bit kept and the lost part as (half, sticky):
-/// `lost` compared with `half` of a unit in the last place.
-#[inline]
-fn increments(rounding: Rounding, negative: bool, odd: bool, lost: u64, half: u64) -> bool {
-    match rounding {
-        Rounding::Nearest => lost > half || lost == half && odd,
-        Rounding::Zero => false,
-        Rounding::PlusInfinity => lost != 0 && !negative,
-        Rounding::MinusInfinity => lost != 0 && negative,
-    }
-}
-
 /// Rounds a significand to the upper `64 - shift` bits (`shift` 1-63): the kept bits as an integer, which may
-/// carry out by one bit, and the FR and FI bits.
+/// carry out by one bit, and the FR, FI and XX bits.
 #[inline]
 fn round_significand(significand: u64, shift: u32, rounding: Rounding, negative: bool) -> (u64, u32) {
     let kept = significand >> shift;
-    let lost = significand & ((1 << shift) - 1);
-    let up = increments(rounding, negative, kept & 1 != 0, lost, 1 << (shift - 1));
-    let status = if lost != 0 { Fpscr::FI | Fpscr::XX } else { 0 } | if up { Fpscr::FR } else { 0 };
-    (kept + u64::from(up), status)
+    let unit = 1_u64 << shift;
+    let lost = significand & (unit - 1);
+    // What carries into the kept bits exactly if the magnitude has to grow.
+    let bias = match rounding {
+        Rounding::Nearest => (unit >> 1) - 1 + (kept & 1),
+        Rounding::Zero => 0,
+        Rounding::PlusInfinity => {
+            if negative {
+                0
+            } else {
+                unit - 1
+            }
+        }
+        Rounding::MinusInfinity => {
+            if negative {
+                unit - 1
+            } else {
+                0
+            }
+        }
+    };
+    let up = (lost + bias) >> shift;
+    let inexact = u32::from(lost != 0);
+    (kept + up, inexact * (Fpscr::FI | Fpscr::XX) | up as u32 * Fpscr::FR)
 }
 
 /// FPRF bits of a class that exists in both signs.
