@@ -504,6 +504,10 @@ impl Core {
 
     /// Delivers the pending exception of the instruction at `pc`.
     pub(crate) fn fault(&mut self) {
+        if self.state.pc != self.seq_pc {
+            // Something completed on the way here.
+            self.chain = 0;
+        }
         self.account();
         let pc = self.state.pc;
         let exception = self.pending;

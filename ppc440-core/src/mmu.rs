@@ -136,6 +136,8 @@ pub(crate) struct Mmu {
     /// `data_context`, or a number that never matches while every access must be looked at.
     data_tag: u32,
     fetch_tag: u32,
+    /// What `set_mode` was last told; contexts are recycled only there.
+    current: Option<(Mode, Mode, bool)>,
     slow_data: bool,
     bypass: bool,
 }
@@ -159,6 +161,7 @@ impl Mmu {
             fetch_context: ContextId(0),
             data_tag: 0,
             fetch_tag: 0,
+            current: None,
             slow_data: false,
             bypass: false,
         };
@@ -169,8 +172,13 @@ impl Mmu {
     /// Selects the contexts of (PID, MSR). With `slow_data` every data access takes the slow path.
     pub(crate) fn set_mode(&mut self, pid: u8, machine: u32, slow_data: bool) {
         let user = machine & msr::PR != 0;
-        self.fetch_mode = Mode { pid, address_space: machine & msr::IS != 0, user };
-        self.data_mode = Mode { pid, address_space: machine & msr::DS != 0, user };
+        let fetch_mode = Mode { pid, address_space: machine & msr::IS != 0, user };
+        let data_mode = Mode { pid, address_space: machine & msr::DS != 0, user };
+        if self.current == Some((fetch_mode, data_mode, slow_data)) {
+            return;
+        }
+        self.current = Some((fetch_mode, data_mode, slow_data));
+        (self.fetch_mode, self.data_mode) = (fetch_mode, data_mode);
         self.fetch_context = self.shadow.context(self.fetch_mode, &mut self.fast);
         self.data_context = if self.data_mode == self.fetch_mode {
             self.fetch_context

@@ -133,7 +133,8 @@ pub(super) fn mtspr<B: Bus>(core: &mut Core, bus: &mut B, op: Op) -> Flow {
         62 => s.esr = value,
         63 => s.ivpr = value & 0xFFFF_0000,
         22 | 54 | 284 | 285 | 336 | 340 => return timer_spr(core, bus, spr, value),
-        286 => s.pir = value & 0xF,
+        // PIR is read-only.
+        286 => {}
         304 => s.dbsr &= !value,
         308 => {
             let reset = (value & dbcr0::RST) >> 28;
