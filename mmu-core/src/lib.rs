@@ -11,6 +11,7 @@ mod sink;
 mod slot;
 mod stats;
 mod tlb;
+pub mod trace;
 
 pub use address::{EffectiveAddress, PhysicalAddress};
 pub use entry::{Attributes, PageSize, TlbEntry};

@@ -80,15 +80,20 @@ pub struct Translation {
     pub executable: bool,
 }
 
-/// What a lookup compares: page number, TID and TS of one entry, with a mask of the bits that count.
+/// One entry made ready for lookups: what is compared (page number, TID and TS, with a mask of the bits
+/// that count), and what a match gives.
 #[derive(Copy, Clone)]
 struct Tag {
     key: u64,
     mask: u64,
+    /// Physical address of the page's first byte.
+    frame: u64,
+    word2: u32,
+    size: PageSize,
 }
 
 impl Tag {
-    const EMPTY: Self = Self { key: 0, mask: 0 };
+    const EMPTY: Self = Self { key: 0, mask: 0, frame: 0, word2: 0, size: PageSize::K1 };
     const TID_SHIFT: u32 = 32;
     const TS_SHIFT: u32 = 40;
 
@@ -234,6 +239,9 @@ impl<const N: usize> Tlb<N> {
             self.tags[slot] = Tag {
                 key: Tag::probe(EffectiveAddress(entry.word0 & size.mask()), entry.ts(), entry.tid as u8),
                 mask: Tag::probe(EffectiveAddress(size.mask()), true, tid_mask),
+                frame: u64::from(entry.erpn()) << 32 | u64::from(entry.word1 & size.mask()),
+                word2: entry.word2,
+                size,
             };
         }
     }
@@ -260,18 +268,17 @@ impl<const N: usize> Tlb<N> {
     /// The translation of `ea` by entry `index`, which must match it.
     #[inline]
     pub(crate) fn translation(&self, index: u8, ea: EffectiveAddress, user: bool) -> Translation {
-        let entry = &self.entries[Self::slot(index)];
-        // An entry that matches has a size; K1 stands for the case that cannot be.
-        let size = entry.size().unwrap_or(PageSize::K1);
-        let low = (entry.word1 & size.mask()) | (ea.0 & !size.mask());
+        let tag = &self.tags[Self::slot(index)];
+        // In user state the permission bits stand three higher.
+        let permissions = tag.word2 >> if user { 3 } else { 0 };
         Translation {
-            pa: PhysicalAddress(u64::from(entry.erpn()) << 32 | u64::from(low)),
+            pa: PhysicalAddress(tag.frame | u64::from(ea.0 & !(tag.mask as u32))),
             index,
-            size,
-            attributes: entry.attributes(),
-            readable: entry.readable(user),
-            writable: entry.writable(user),
-            executable: entry.executable(user),
+            size: tag.size,
+            attributes: Attributes(tag.word2 & Attributes::MASK),
+            readable: permissions & TlbEntry::SR != 0,
+            writable: permissions & TlbEntry::SW != 0,
+            executable: permissions & TlbEntry::SX != 0,
         }
     }
 

@@ -1,8 +1,6 @@
 //! Random operations on the TLB and its shadows against the oracle, with shrinking. In all about a
 //! million operations: 130 sequences of 500 to 1,000 for each of eleven configurations.
 
-#![expect(dead_code, reason = "each test file uses a part of the common module")]
-
 mod common;
 
 use common::{Model, Recorder};

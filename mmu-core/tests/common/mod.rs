@@ -1,6 +1,7 @@
 //! The oracle: a TLB written straight from the rules, with nothing clever in it, and a sink that
 //! remembers what it was told and complains at once.
 
+#![expect(dead_code, reason = "each test file uses a part of the module")]
 use mmu_core::{
     Access, ContextId, EffectiveAddress, Fault, Mode, PhysicalAddress, ShadowPage, ShadowSink, TlbEntry,
 };
