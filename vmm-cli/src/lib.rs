@@ -1,1 +1,32 @@
-//! The program vmm: boots PowerPC 440 guests on a backend and a board chosen at run time.
+#![doc = include_str!("../README.md")]
+
+mod cli;
+mod clock;
+mod command;
+mod console;
+mod control;
+mod frontend;
+mod host;
+mod log;
+mod plugins;
+mod ram;
+mod registers;
+mod terminal;
+mod vcpu;
+mod verdict;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use vmm_plugin::abi::VmmPlugin;
+
+pub use cli::Cli;
+
+/// Runs the program on the process's arguments and returns its exit code. `linked` are plugins that this program
+/// carries; they come before any that is found in files.
+#[must_use]
+pub fn main(linked: &[&'static VmmPlugin]) -> ExitCode {
+    // Usage errors print themselves and exit with 2.
+    let cli = Cli::parse();
+    command::run(cli, linked)
+}

@@ -1,2 +1,7 @@
-//! The program `vmm`.
-fn main() {}
+//! The program `vmm`: loads its backends and boards as plugins.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    vmm_cli::main(&[])
+}
