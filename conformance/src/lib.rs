@@ -1,1 +1,8 @@
-//! Tests that run against every backend: microkernels, lock step, Linux boots.
+//! What the tests of this crate share: running microkernels on a bare core, under the `vmm` program and under QEMU.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+pub mod bare;
+pub mod elf;
+pub mod process;
+pub mod qemu;
