@@ -2,5 +2,6 @@
 //! floating point, and against the architecture's tables, one sentence a test.
 
 mod agreement;
+mod instructions;
 mod oracle;
 mod tables;
