@@ -1,1 +1,14 @@
-//! Device models of the IBM/AMCC 4xx family and the builder that makes a machine from a device tree.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+pub mod builder;
+pub mod bus;
+pub mod device;
+pub mod host;
+pub mod models;
+pub mod pci;
+pub mod pins;
+pub mod system;
+pub mod tree;
+pub mod uart;
+pub mod uic;
