@@ -139,6 +139,7 @@ impl Core {
 
     /// Takes over a whole state; `now` is the machine's time.
     pub fn restore(&mut self, state: &CpuState, now: u64) {
+        self.retired = self.retired_exactly();
         self.state = state.clone();
         self.state.pc &= !3;
         self.state.pid &= 0xFF;
@@ -146,7 +147,6 @@ impl Core {
         for (index, entry) in (0u8..).zip(state.tlb.iter()) {
             self.mmu.set_entry(&mut self.tlb, index, *entry);
         }
-        self.retired = self.retired_exactly();
         self.seq_pc = self.state.pc;
         self.timers.tb_offset = state.tb.wrapping_sub(now);
         self.timers.set_dec(now, state.dec);
