@@ -94,6 +94,8 @@ pub struct Core {
     pub(crate) reset_request: Option<u32>,
     /// A debug event that becomes an interrupt before the next instruction.
     pub(crate) debug_pending: bool,
+    /// MSR when the current instruction began (for debug events; kept only while one is enabled).
+    pub(crate) msr_before: u32,
     /// The last instruction was rfi, rfci or rfmci (for debug events).
     pub(crate) returned: bool,
     /// `step` is at a point where asynchronous interrupts may be taken.
@@ -130,6 +132,7 @@ impl Core {
             code_writes: Vec::new(),
             reset_request: None,
             debug_pending: false,
+            msr_before: 0,
             returned: false,
             at_boundary: true,
         };
@@ -459,8 +462,11 @@ impl Core {
 
     /// Fetches, decodes and executes the instruction at `pc` through the data paths that are current.
     pub(crate) fn execute_one<B: Bus>(&mut self, bus: &mut B) -> Flow {
-        if self.debugging() && self.instruction_address_event() {
-            return self.raise(Exception::plain(Interrupt::Debug));
+        if self.debugging() {
+            self.msr_before = self.state.msr;
+            if self.instruction_address_event() {
+                return self.raise(Exception::plain(Interrupt::Debug));
+            }
         }
         match self.fetch(bus) {
             Ok(word) => exec::decode::<B>(word)(self, bus, Op(word)),

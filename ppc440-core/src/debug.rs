@@ -88,12 +88,12 @@ impl Core {
     }
 
     /// ICMP, BRT and RET events after the instruction at `pc` completed. ICMP and BRT do not occur while MSR\[DE\] is
-    /// off, else a debug handler could never return.
+    /// off when the instruction begins: the rfi that turns DE on again is not the step that a debugger waits for.
     #[cold]
     pub(crate) fn instruction_complete_event(&mut self, flow: Flow, pc: u32) {
         let control = self.state.dbcr[0];
         let mut events = 0;
-        if self.state.msr & msr::DE != 0 {
+        if self.msr_before & msr::DE != 0 {
             events |= control & dbcr0::ICMP;
             if matches!(flow, Flow::Branch | Flow::SelfLoop) && self.state.pc != pc.wrapping_add(4) {
                 events |= control & dbcr0::BRT;

@@ -7,8 +7,8 @@
 //! rounding, enabled overflow and underflow results with the exponent wrapped by 1536 (double) or 192 (single),
 //! and NaN operands chosen in the order A, B, C.
 //!
-//! [`fast`] computes ordinary operands with integer arithmetic and leaves whatever is unusual to [`exact`], which
-//! asks `rustc_apfloat` for the 113-bit result rounded to odd. Both hand the same unrounded number to [`round`],
+//! The private module `fast` computes ordinary operands with integer arithmetic and leaves denormal ones to `exact`,
+//! which asks `rustc_apfloat` for the 113-bit result rounded to odd. Both hand the same unrounded number to `round`,
 //! the only place that rounds; tests prove that the two paths agree.
 //!
 //! # Choices where the architecture leaves freedom
