@@ -80,9 +80,10 @@ pub struct Translation {
     pub executable: bool,
 }
 
-/// One entry made ready for lookups: what is compared (page number, TID and TS, with a mask of the bits
-/// that count), and what a match gives.
+/// One entry made ready for lookups: what is compared (page number, TID and TS, with a mask of the
+/// bits that count), and what a match gives.
 #[derive(Copy, Clone)]
+#[repr(align(32))]
 struct Tag {
     key: u64,
     mask: u64,
@@ -97,25 +98,43 @@ impl Tag {
     const TID_SHIFT: u32 = 32;
     const TS_SHIFT: u32 = 40;
 
+    fn new(entry: &TlbEntry, size: PageSize) -> Self {
+        let tid_mask = if entry.tid == 0 { 0 } else { 0xff };
+        Self {
+            key: Self::probe(EffectiveAddress(entry.word0 & size.mask()), entry.ts(), entry.tid as u8),
+            mask: Self::probe(EffectiveAddress(size.mask()), true, tid_mask),
+            frame: u64::from(entry.erpn()) << 32 | u64::from(entry.word1 & size.mask()),
+            word2: entry.word2,
+            size,
+        }
+    }
+
     const fn probe(ea: EffectiveAddress, ts: bool, pid: u8) -> u64 {
         ea.0 as u64 | (pid as u64) << Self::TID_SHIFT | (ts as u64) << Self::TS_SHIFT
     }
 
-    const fn matches(self, probe: u64) -> bool {
+    const fn matches(&self, probe: u64) -> bool {
         (self.key ^ probe) & self.mask == 0
     }
 }
 
-const BUCKETS: usize = 512;
+const BUCKETS: usize = 1024;
 const BUCKET_BITS: u32 = BUCKETS.trailing_zeros();
 /// SIZE codes run from 0 to 9.
 const SIZE_CODES: usize = 10;
 
-/// The bucket of the page of size `1 << (10 + 2 * code)` that holds `ea`. The multiplication spreads
-/// neighbouring pages; the code enters because entry sets of different sizes share the table.
-const fn bucket(ea: u32, code: u32) -> usize {
-    let page = (ea >> (10 + 2 * code)).wrapping_add(code << 24);
-    (page.wrapping_mul(0x9e37_79b1) >> (32 - BUCKET_BITS)) as usize
+/// A page size as the hash takes it: the mask of the page number, and the SIZE code.
+type HashSize = (u32, u32);
+
+const fn hash_size(code: u32) -> HashSize {
+    (!0 << (10 + 2 * code), code)
+}
+
+/// The bucket of the page of the given size that holds `ea`. The multiplication spreads neighbouring
+/// pages; the code enters, in bits that no page number has, because all sizes share the table.
+#[inline]
+const fn bucket(ea: u32, (mask, code): HashSize) -> usize {
+    ((ea & mask | code).wrapping_mul(0x9e37_79b1) >> (32 - BUCKET_BITS)) as usize
 }
 
 /// The guest's TLB of `N` entries: 64 on every 440; smaller ones serve exhaustive tests.
@@ -129,6 +148,8 @@ pub struct Tlb<const N: usize = 64> {
     of_size: [u64; SIZE_CODES],
     /// The SIZE codes for which `of_size` is not empty.
     sizes: u32,
+    /// If there are at most two of them: these, to be probed without a loop. Linux has two.
+    few: Option<[HashSize; 2]>,
 }
 
 impl Tlb {
@@ -160,6 +181,7 @@ impl<const N: usize> Tlb<N> {
             buckets: [0; BUCKETS],
             of_size: [0; SIZE_CODES],
             sizes: 0,
+            few: Some([hash_size(0); 2]),
         }
     }
 
@@ -222,27 +244,22 @@ impl<const N: usize> Tlb<N> {
         let old = self.entries[slot];
         if let Some(size) = matchable(&old) {
             let code = usize::from(size.code());
-            self.buckets[bucket(old.word0, u32::from(size.code()))] &= !bit;
+            self.buckets[bucket(old.word0, hash_size(u32::from(size.code())))] &= !bit;
             self.of_size[code] &= !bit;
             if self.of_size[code] == 0 {
-                self.sizes &= !(1 << code);
+                self.set_sizes(self.sizes & !(1 << code));
             }
         }
         let entry = entry.masked();
         self.entries[slot] = entry;
         if let Some(size) = matchable(&entry) {
             let code = usize::from(size.code());
-            self.buckets[bucket(entry.word0, u32::from(size.code()))] |= bit;
+            self.buckets[bucket(entry.word0, hash_size(u32::from(size.code())))] |= bit;
+            if self.of_size[code] == 0 {
+                self.set_sizes(self.sizes | 1 << code);
+            }
             self.of_size[code] |= bit;
-            self.sizes |= 1 << code;
-            let tid_mask = if entry.tid == 0 { 0 } else { 0xff };
-            self.tags[slot] = Tag {
-                key: Tag::probe(EffectiveAddress(entry.word0 & size.mask()), entry.ts(), entry.tid as u8),
-                mask: Tag::probe(EffectiveAddress(size.mask()), true, tid_mask),
-                frame: u64::from(entry.erpn()) << 32 | u64::from(entry.word1 & size.mask()),
-                word2: entry.word2,
-                size,
-            };
+            self.tags[slot] = Tag::new(&entry, size);
         }
     }
 
@@ -253,33 +270,29 @@ impl<const N: usize> Tlb<N> {
     /// the lowest index) lacks the permission.
     #[inline]
     pub fn translate(&self, ea: EffectiveAddress, access: Access, mode: Mode) -> Result<Translation, Fault> {
-        let Some(index) = self.search(ea, mode.address_space, mode.pid) else {
+        let Some(slot) = self.find(ea, mode.address_space, mode.pid) else {
             return Err(Fault::Miss);
         };
-        let found = self.translation(index, ea, mode.user);
-        let allowed = match access {
-            Access::Fetch => found.executable,
-            Access::Load => found.readable,
-            Access::Store => found.writable,
-        };
-        if allowed { Ok(found) } else { Err(Fault::Protection) }
-    }
-
-    /// The translation of `ea` by entry `index`, which must match it.
-    #[inline]
-    pub(crate) fn translation(&self, index: u8, ea: EffectiveAddress, user: bool) -> Translation {
-        let tag = &self.tags[Self::slot(index)];
+        let tag = &self.tags[slot];
         // In user state the permission bits stand three higher.
-        let permissions = tag.word2 >> if user { 3 } else { 0 };
-        Translation {
+        let permissions = tag.word2 >> if mode.user { 3 } else { 0 };
+        let needed = match access {
+            Access::Fetch => TlbEntry::SX,
+            Access::Load => TlbEntry::SR,
+            Access::Store => TlbEntry::SW,
+        };
+        if permissions & needed == 0 {
+            return Err(Fault::Protection);
+        }
+        Ok(Translation {
             pa: PhysicalAddress(tag.frame | u64::from(ea.0 & !(tag.mask as u32))),
-            index,
+            index: slot as u8,
             size: tag.size,
             attributes: Attributes(tag.word2 & Attributes::MASK),
             readable: permissions & TlbEntry::SR != 0,
             writable: permissions & TlbEntry::SW != 0,
             executable: permissions & TlbEntry::SX != 0,
-        }
+        })
     }
 
     /// What `tlbsx` finds: the entry that matches `ea` in `address_space` (MMUCR[STS]) under `tid`
@@ -287,27 +300,39 @@ impl<const N: usize> Tlb<N> {
     #[inline]
     #[must_use]
     pub fn search(&self, ea: EffectiveAddress, address_space: bool, tid: u8) -> Option<u8> {
+        self.find(ea, address_space, tid).map(|slot| slot as u8)
+    }
+
+    #[inline]
+    fn find(&self, ea: EffectiveAddress, address_space: bool, tid: u8) -> Option<usize> {
         let probe = Tag::probe(ea, address_space, tid);
-        let mut candidates = self.candidates(ea, self.sizes);
+        let mut candidates = self.candidates(ea);
         while candidates != 0 {
             let slot = candidates.trailing_zeros() as usize & (N - 1);
             if self.tags[slot].matches(probe) {
-                return Some(slot as u8);
+                return Some(slot);
             }
             candidates &= candidates - 1;
         }
         None
     }
 
-    /// The entries of the sizes in `sizes` whose page number may be that of `ea`.
+    fn set_sizes(&mut self, sizes: u32) {
+        self.sizes = sizes;
+        let highest = 31 - (sizes | 1).leading_zeros();
+        let few = sizes & !(1 << highest) & sizes.wrapping_sub(1) == 0;
+        self.few = few.then(|| [hash_size(sizes.trailing_zeros() % 16), hash_size(highest)]);
+    }
+
+    /// The entries whose page number, at their size, may be that of `ea`.
     #[inline]
-    fn candidates(&self, ea: EffectiveAddress, mut sizes: u32) -> u64 {
-        let mut found = 0;
-        while sizes != 0 {
-            found |= self.buckets[bucket(ea.0, sizes.trailing_zeros())];
-            sizes &= sizes - 1;
+    fn candidates(&self, ea: EffectiveAddress) -> u64 {
+        if let Some([a, b]) = self.few {
+            return self.buckets[bucket(ea.0, a)] | self.buckets[bucket(ea.0, b)];
         }
-        found
+        // Constants beat a loop over the sizes in use.
+        let of = |size: PageSize| self.buckets[bucket(ea.0, hash_size(u32::from(size.code())))];
+        PageSize::ALL.into_iter().fold(0, |found, size| found | of(size))
     }
 
     /// The entries, as a bit set, that some access could match together with entry `index`: pages
@@ -320,7 +345,7 @@ impl<const N: usize> Tlb<N> {
         let Some(size) = matchable(entry) else { return 0 };
         let at_least = !0u32 << size.code();
         // Pages are aligned to their size, so one at least as large overlaps if it holds our start...
-        let mut rest = self.candidates(entry.epn(), self.sizes & at_least);
+        let mut rest = self.candidates(entry.epn());
         // ...and a smaller one if we hold its start.
         let mut smaller = self.sizes & !at_least;
         while smaller != 0 {

@@ -52,7 +52,6 @@ impl fmt::Display for PolicyKind {
 
 /// A policy name that is none; displays the names that are.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
-#[non_exhaustive]
 pub struct UnknownPolicy;
 
 impl fmt::Display for UnknownPolicy {
