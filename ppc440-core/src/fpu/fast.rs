@@ -98,7 +98,7 @@ pub(super) fn mul_add(a: u64, c: u64, b: u64) -> Unrounded {
     let unlike = (a ^ b ^ c) >> 63 != 0;
     // Both stand below the carry and the sign; the exponent is that of bit 125. The product has 106 bits, so
     // alignment loses bits only where the sum cannot cancel more than two leading bits.
-    let product = u128::from(significand(a)) * u128::from(significand(c)) << 20;
+    let product = (u128::from(significand(a)) * u128::from(significand(c))) << 20;
     let addend = u128::from(significand(b)) << 73;
     if product == 0 {
         // The product's exponent means nothing.

@@ -125,7 +125,8 @@ fn round_significand(significand: u64, shift: u32, rounding: Rounding, negative:
     };
     let up = (lost + bias) >> shift;
     let inexact = u32::from(lost != 0);
-    (kept + up, inexact * (Fpscr::FI | Fpscr::XX) | up as u32 * Fpscr::FR)
+    let status = (inexact * (Fpscr::FI | Fpscr::XX)) | (up as u32 * Fpscr::FR);
+    (kept + up, status)
 }
 
 /// FPRF bits of a class that exists in both signs.
