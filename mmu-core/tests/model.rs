@@ -166,8 +166,7 @@ fn sequences<const N: usize, const SLOTS: usize>(kind: PolicyKind, contexts: usi
     // Checking 64 entries and 48 shadows after each write takes the oracle long.
     let cases = if N == 64 { 50 } else { 155 };
     const LENGTH: usize = 1000;
-    let config =
-        Config { cases, max_shrink_iters: 100_000, failure_persistence: None, ..Config::default() };
+    let config = Config { cases, max_shrink_iters: 100_000, failure_persistence: None, ..Config::default() };
     let ops = prop::collection::vec(operation(), LENGTH / 2..LENGTH);
     TestRunner::new(config)
         .run(&ops, |ops| {
