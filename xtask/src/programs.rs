@@ -22,6 +22,8 @@ const FLAGS: &[&str] = &[
     "-std=gnu11",
     "-O2",
     "-static",
+    "-fno-pie",
+    "-no-pie",
     "-s",
     "-Wall",
     "-Wextra",
