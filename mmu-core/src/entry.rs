@@ -1,7 +1,7 @@
 //! One TLB entry in its architected form: the three words that `tlbwe` writes and `tlbre` reads, and
-//! the TID that travels through MMUCR[STID] (PPC440 User's Manual, "TLB Entry Fields"). Bit
+//! the TID that travels through MMUCR\[STID\] (PPC440 User's Manual, "TLB Entry Fields"). Bit
 //! constants carry the manual's names. The parity fields (word 0 bits 28:31, word 1 bits 22:23) are
-//! left out: they read as zero, as on hardware with CCR0[CRPE] clear. The cache attributes that the
+//! left out: they read as zero, as on hardware with CCR0\[CRPE\] clear. The cache attributes that the
 //! 460 cores add to word 2 (bits 11:15) are left out too.
 
 use crate::address::{EffectiveAddress, PhysicalAddress};
@@ -161,7 +161,7 @@ impl TlbEntry {
     pub const EPN: u32 = 0xffff_fc00;
     /// Word 0: valid.
     pub const V: u32 = 0x200;
-    /// Word 0: translation space, compared with MSR[IS] for fetches and MSR[DS] for data.
+    /// Word 0: translation space, compared with MSR\[IS\] for fetches and MSR\[DS\] for data.
     pub const TS: u32 = 0x100;
     /// Word 0: page size code, bits 24:27.
     pub const SIZE: u32 = 0xf0;

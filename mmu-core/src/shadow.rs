@@ -142,7 +142,7 @@ impl<S: SlotStorage, P: ReplacementPolicy> Shadow<S, P> {
 
     /// The context of `mode`: the same number until it is recycled, which happens to the least
     /// recently asked-for one when there are more modes than contexts, and is told to the sink by
-    /// `drop_context`. Call it whenever PID, MSR[IS], MSR[DS] or MSR[PR] change; it takes constant
+    /// `drop_context`. Call it whenever PID, MSR\[IS\], MSR\[DS\] or MSR\[PR\] change; it takes constant
     /// time and, while contexts last, flushes nothing.
     ///
     /// An engine that holds on to two contexts (fetch and data) must ask again for both after each

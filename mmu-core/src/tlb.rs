@@ -35,9 +35,9 @@ pub enum Access {
 pub struct Mode {
     /// The PID register.
     pub pid: u8,
-    /// MSR[IS] for a fetch, MSR[DS] for a load or store.
+    /// MSR\[IS\] for a fetch, MSR\[DS\] for a load or store.
     pub address_space: bool,
-    /// MSR[PR]: problem (user) state.
+    /// MSR\[PR\]: problem (user) state.
     pub user: bool,
 }
 
@@ -216,7 +216,7 @@ impl<const N: usize> Tlb<N> {
     }
 
     /// What `tlbwe` writes: word `ws` (0-2) of entry `index`; `ws` 0 also takes the TID from `stid`
-    /// (MMUCR[STID]). Reserved bits are dropped. Any other `ws` writes nothing.
+    /// (MMUCR\[STID\]). Reserved bits are dropped. Any other `ws` writes nothing.
     ///
     /// Users of shadows call [`Shadow::tlbwe`](crate::Shadow::tlbwe) instead.
     pub fn write_word(&mut self, index: u8, ws: u8, value: u32, stid: u8) {
@@ -295,8 +295,8 @@ impl<const N: usize> Tlb<N> {
         })
     }
 
-    /// What `tlbsx` finds: the entry that matches `ea` in `address_space` (MMUCR[STS]) under `tid`
-    /// (MMUCR[STID]), whatever its permissions. An entry with TID 0 matches every `tid`.
+    /// What `tlbsx` finds: the entry that matches `ea` in `address_space` (MMUCR\[STS\]) under `tid`
+    /// (MMUCR\[STID\]), whatever its permissions. An entry with TID 0 matches every `tid`.
     #[inline]
     #[must_use]
     pub fn search(&self, ea: EffectiveAddress, address_space: bool, tid: u8) -> Option<u8> {

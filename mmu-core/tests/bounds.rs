@@ -368,7 +368,7 @@ fn a_sink_with_places_of_its_own_is_told_the_slot() {
     let mut shadow = Shadow::new(ShadowStorage::<6>::EMPTY, 2, Lru::new());
     let ctx = shadow.context(kernel(0), &mut sink);
     for n in 0..100u32 {
-        let at = ea(0xc000_0000 + (n * n % 23 << 12));
+        let at = ea(0xc000_0000 + ((n * n % 23) << 12));
         shadow.fill(&tlb, ctx, kernel(0), at, Access::Load, &mut sink).unwrap();
     }
     assert_eq!(sink.places.iter().flatten().count(), 6);

@@ -57,17 +57,17 @@ fn clock_gives_a_second_chance_to_what_was_hit() {
 #[test]
 fn plru_never_evicts_the_page_used_last_and_fills_a_pool_of_any_size() {
     for slots in 2..20 {
-        let pages: Vec<u32> = (0..400u32).map(|n| (n * 40_503 >> 7) % 31).collect();
+        let pages: Vec<u32> = (0..400u32).map(|n| ((n * 40_503) >> 7) % 31).collect();
         let mut last = None;
         let mut held = std::collections::BTreeSet::new();
         let gone = evictions(slots, TreePlru::new(), &pages);
         let mut gone = gone.into_iter();
         for page in pages {
-            if held.insert(page) {
-                if let Some(old) = gone.next().unwrap() {
-                    assert_ne!(Some(old), last, "{slots} slots");
-                    assert!(held.remove(&old));
-                }
+            if held.insert(page)
+                && let Some(old) = gone.next().unwrap()
+            {
+                assert_ne!(Some(old), last, "{slots} slots");
+                assert!(held.remove(&old));
             }
             assert!(held.len() <= slots);
             last = Some(page);

@@ -44,7 +44,7 @@ impl ReplacementPolicy for TreePlru {
         let mut node = pool.len().next_power_of_two() + slot;
         while node > 1 {
             // Point away from where we come from.
-            Self::set_bit(pool, node / 2, node % 2 == 0);
+            Self::set_bit(pool, node / 2, node & 1 == 0);
             node /= 2;
         }
     }

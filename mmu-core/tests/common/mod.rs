@@ -70,7 +70,8 @@ impl Model {
     pub(crate) fn look(&self, ea: u32, mode: Mode) -> Option<Expected> {
         let (index, size) = self.search(ea, mode.address_space, mode.pid)?;
         let entry = &self.entries[usize::from(index)];
-        let page = u64::from(entry.word1 & 0xf) << 32 | u64::from(entry.word1 & 0xffff_fc00) / size * size;
+        let low = u64::from(entry.word1 & 0xffff_fc00) / size * size;
+        let page = u64::from(entry.word1 & 0xf) << 32 | low;
         let bits = if mode.user { entry.word2 >> 3 } else { entry.word2 };
         Some(Expected {
             index,
