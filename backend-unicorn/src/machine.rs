@@ -15,6 +15,8 @@ use crate::scan::{self, NATIVE, XER};
 use crate::uc::{Hooks, Page, Wants};
 use crate::watch::WatchedBus;
 
+/// Entries of the table of known native blocks that the block hook looks into first.
+const HOT: usize = 4096;
 /// Entries of the table from pages to code numbers that the block hook looks into.
 const FETCHES: usize = 256;
 /// TLB entries.
@@ -88,6 +90,15 @@ struct Context {
     tagged: bool,
 }
 
+/// A native block by its address, as long as nothing is flushed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Hot {
+    /// Address, context and epoch, see [`Machine::hot_tag`]; 0 matches nothing.
+    tag: u64,
+    bytes: u32,
+    flags: u16,
+}
+
 pub(crate) struct Machine {
     pub(crate) interpreter: Interpreter<WatchedBus>,
     pub(crate) bus: WatchedBus,
@@ -108,18 +119,20 @@ pub(crate) struct Machine {
     writable: Vec<u32>,
     /// (page and context, code number) by page.
     fetches: Box<[(u32, u32); FETCHES]>,
+    hot: Box<[Hot; HOT]>,
     pid: u32,
     pid_since: u64,
     /// What Unicorn executes is our own code, and its pages are physical pages.
     pub(crate) own_code: bool,
     /// Attention bits that end the execution.
     attention: u32,
-    /// Instructions that may be executed, and those in blocks that were left behind.
+    /// Instructions that may be executed.
     limit: u64,
-    done: u64,
-    /// The block that is being executed.
+    /// What is left of them after the block that is being executed.
+    left: u64,
+    /// That block; 0 bytes where there is none.
     block_pc: u32,
-    block_length: u32,
+    block_bytes: u32,
     block_flags: u16,
     /// Flags of the blocks that were executed to their end.
     flags: u16,
@@ -144,14 +157,15 @@ impl Machine {
             small_pages: false,
             writable: Vec::new(),
             fetches: Box::new([(0, 0); FETCHES]),
+            hot: Box::new([Hot::default(); HOT]),
             pid: 0,
             pid_since: 0,
             own_code: false,
             attention: 0,
             limit: 0,
-            done: 0,
+            left: 0,
             block_pc: 0,
-            block_length: 0,
+            block_bytes: 0,
             block_flags: 0,
             flags: 0,
             halt: Halt::Look,
@@ -231,34 +245,69 @@ impl Machine {
 
     /// Begins an execution of at most `limit` instructions.
     pub(crate) fn begin(&mut self, limit: u64) {
-        (self.limit, self.done, self.flags) = (limit, 0, 0);
-        (self.block_length, self.block_flags) = (0, 0);
+        (self.limit, self.left, self.flags) = (limit, limit, 0);
+        (self.block_bytes, self.block_flags) = (0, 0);
         (self.refusal, self.refused_fetch) = (Refusal::Core, false);
-    }
-
-    /// The block that was being executed is at its end.
-    #[inline]
-    fn finish_block(&mut self) {
-        self.done += u64::from(self.block_length);
-        self.flags |= self.block_flags;
-        (self.block_length, self.block_flags) = (0, 0);
     }
 
     /// Instructions executed before the one at `pc`, where an execution has ended; may be called again after going on.
     pub(crate) fn retired_before(&mut self, pc: u32, stopped: bool) -> Retired {
         let mut partial = 0;
         if stopped || self.refused_fetch {
-            self.finish_block();
+            self.flags |= self.block_flags;
         } else {
-            partial = (pc.wrapping_sub(self.block_pc) / 4).min(self.block_length);
+            partial = (pc.wrapping_sub(self.block_pc) / 4).min(self.block_bytes / 4);
+            self.left += u64::from(self.block_bytes / 4 - partial);
         }
         let flags = self.flags | self.block_flags;
-        let retired =
-            Retired { instructions: self.done + u64::from(partial), partial, flags, finished: self.flags };
-        self.done = retired.instructions;
+        let retired = Retired { instructions: self.limit - self.left, partial, flags, finished: self.flags };
         self.flags |= self.block_flags & XER;
-        (self.block_length, self.block_flags) = (0, 0);
+        (self.block_bytes, self.block_flags) = (0, 0);
         retired
+    }
+
+    /// What names the block at `pc` in the current context until the next flush.
+    #[inline]
+    fn hot_tag(&self, pc: u32) -> u64 {
+        u64::from(self.epoch) << 32 | u64::from(pc) | self.context as u64
+    }
+
+    /// The block hook for a block that is not in the table of native ones, or not within the budget.
+    #[cold]
+    fn consider(&mut self, pc: u32, bytes: u32) -> bool {
+        let length = bytes / 4;
+        let Some(code) = self.code_page(pc) else {
+            self.halt = Halt::Foreign;
+            return true;
+        };
+        let (block, is_new) = match self.pages.block(code, pc) {
+            Some(block) if block.length == length => (block, false),
+            _ => (self.meet(code, pc, length), true),
+        };
+        let native = block.flags & NATIVE != 0;
+        if native {
+            self.hot[(pc >> 2) as usize % HOT] = Hot { tag: self.hot_tag(pc), bytes, flags: block.flags };
+        }
+        if self.left < u64::from(length) || self.bus.attention() & self.attention != 0 {
+            self.halt = Halt::Look;
+            return true;
+        }
+        if !native {
+            self.halt = Halt::Foreign;
+            return true;
+        }
+        if is_new && self.credit < 0 {
+            self.halt = Halt::Credit;
+            return true;
+        }
+        self.enter(pc, bytes, block.flags);
+        false
+    }
+
+    #[inline]
+    fn enter(&mut self, pc: u32, bytes: u32, flags: u16) {
+        self.left -= u64::from(bytes / 4);
+        (self.block_pc, self.block_bytes, self.block_flags) = (pc, bytes, flags);
     }
 
     /// The physical page that the core fetches from at `pc`, and its code number if some of it is translated.
@@ -391,40 +440,19 @@ impl Hooks for Machine {
         if self.own_code {
             return false;
         }
-        let length = bytes / 4;
-        self.finish_block();
-        if self.done + u64::from(length) > self.limit || self.bus.attention() & self.attention != 0 {
-            self.halt = Halt::Look;
-            // A block that is new must be known as translated all the same.
-            if let Some(code) = self.code_page(pc) {
-                if self.pages.block(code, pc).is_none_or(|block| block.length != length) {
-                    self.meet(code, pc, length);
-                }
-            }
-            return true;
+        // The block before this one is at its end.
+        self.flags |= self.block_flags;
+        (self.block_bytes, self.block_flags) = (0, 0);
+        let hot = self.hot[(pc >> 2) as usize % HOT];
+        let go_on = hot.tag == self.hot_tag(pc)
+            && hot.bytes == bytes
+            && self.left >= u64::from(bytes / 4)
+            && self.bus.attention() & self.attention == 0;
+        if go_on {
+            self.enter(pc, bytes, hot.flags);
+            return false;
         }
-        let Some(code) = self.code_page(pc) else {
-            self.halt = Halt::Foreign;
-            return true;
-        };
-        let block = match self.pages.block(code, pc) {
-            Some(block) if block.length == length => block,
-            _ => {
-                let block = self.meet(code, pc, length);
-                if self.credit < 0 && block.flags & NATIVE != 0 {
-                    self.halt = Halt::Credit;
-                    return true;
-                }
-                block
-            }
-        };
-        if block.flags & NATIVE == 0 {
-            self.halt = Halt::Foreign;
-            return true;
-        }
-        self.block_pc = pc;
-        (self.block_length, self.block_flags) = (length, block.flags);
-        false
+        self.consider(pc, bytes)
     }
 
     fn fill(&mut self, va: u32, wants: Wants) -> Option<Page> {
