@@ -2,6 +2,8 @@
 //! remembers what it was told and complains at once.
 
 #![expect(dead_code, reason = "each test file uses a part of the module")]
+pub(crate) mod run;
+
 use mmu_core::{
     Access, ContextId, EffectiveAddress, Fault, Mode, PhysicalAddress, ShadowPage, ShadowSink, TlbEntry,
 };
