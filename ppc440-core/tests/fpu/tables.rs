@@ -383,6 +383,36 @@ fn mcrfs_copies_a_field_and_clears_its_exception_bits_alone() {
     assert_eq!(fpu::mcrfs(Fpscr(0x6100_0080), 1).1, Fpscr(0x0000_0080));
 }
 
+#[test]
+fn estimates_of_powers_of_two_are_exact() {
+    let four = 0x4010_0000_0000_0000;
+    let half = 0x3FE0_0000_0000_0000;
+    assert_eq!(fpu::frsqrte(Fpscr(0), four), outcome(half, FPRF_PLUS_NORMAL));
+    assert_eq!(fpu::frsqrte(Fpscr(0), 1 << 50).result, Some((1023 + 512) << 52)); // 2^-1024
+    assert_eq!(fpu::fres(Fpscr(0), TWO), outcome(half, FPRF_PLUS_NORMAL));
+    assert_eq!(fpu::fres(Fpscr(0), INFINITY | NEG), outcome(NEG, 0x1_2000));
+    assert_eq!(fpu::frsqrte(Fpscr(0), INFINITY), outcome(ZERO, FPRF_PLUS_ZERO));
+}
+
+#[test]
+fn estimates_ignore_the_rounding_mode_and_tell_nothing_of_inexactness() {
+    for estimate in [fpu::fres, fpu::frsqrte] {
+        let nearest = estimate(Fpscr(Fpscr::XE), THREE);
+        assert_eq!(nearest.fpscr, Fpscr(Fpscr::XE | FPRF_PLUS_NORMAL));
+        for rn in 1..4 {
+            assert_eq!(estimate(Fpscr(rn), THREE).result, nearest.result);
+        }
+    }
+}
+
+#[test]
+fn a_reciprocal_estimate_overflows_and_underflows() {
+    let overflow = fpu::fres(Fpscr(0), SMALLEST_NORMAL);
+    assert_eq!(overflow, outcome(INFINITY, Fpscr::FX | Fpscr::OX | FPRF_PLUS_INFINITY));
+    let underflow = fpu::fres(Fpscr(0), LARGEST);
+    assert_eq!(underflow, outcome(ZERO, Fpscr::FX | Fpscr::UX | FPRF_PLUS_ZERO));
+}
+
 /// Results that valgrind's `jm-fp` recorded on PowerPC machines (masked as it masks them).
 #[test]
 fn results_recorded_on_hardware_are_met() {
