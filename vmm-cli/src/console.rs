@@ -6,7 +6,6 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -20,9 +19,6 @@ const PIECE: usize = 512;
 const LONGEST_LINE: usize = 4096;
 /// How long a client that does not read may hold up the guest before characters are dropped.
 const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
-/// How long a panicking kernel may go on talking.
-const LAST_WORDS: Duration = Duration::from_secs(1);
-
 /// The client of a listening socket, shared with the thread that accepts it.
 pub(crate) type Client = Arc<Mutex<Option<OwnedFd>>>;
 
@@ -54,14 +50,14 @@ pub(crate) struct Output {
     ports: Vec<Port>,
     patterns: Vec<ExitWhen>,
     watch_panic: bool,
-    panicked: Option<Instant>,
+    panicked: bool,
 }
 
 impl Output {
     pub(crate) fn new(sinks: Vec<Sink>, patterns: Vec<ExitWhen>, watch_panic: bool) -> Self {
         let ports =
             sinks.into_iter().map(|sink| Port { sink, waiting: Vec::new(), line: Vec::new() }).collect();
-        Self { ports, patterns, watch_panic, panicked: None }
+        Self { ports, patterns, watch_panic, panicked: false }
     }
 
     /// Takes characters of a port; those of a port that nobody connected are dropped.
@@ -97,21 +93,12 @@ impl Output {
             port.waiting = bytes;
             port.waiting.clear();
         }
-        verdict.or_else(|| self.last_words_are_over().then_some(Verdict::Panic))
+        verdict
     }
 
-    /// Whether a kernel panic was seen that ends the run.
+    /// Whether a kernel panic was seen; the run ends with its last line, or soon.
     pub(crate) fn panicked(&self) -> bool {
-        self.panicked.is_some()
-    }
-
-    fn last_words_are_over(&self) -> bool {
-        self.panicked.is_some_and(|since| since.elapsed() > LAST_WORDS)
-    }
-
-    /// How long an idle core may sleep before [`Output::flush`] wants to be called again.
-    pub(crate) fn patience(&self) -> Option<Duration> {
-        self.panicked.map(|_| LAST_WORDS)
+        self.panicked
     }
 }
 
@@ -183,7 +170,7 @@ fn write_patiently(to: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Errno> {
 struct Watch<'a> {
     patterns: &'a [ExitWhen],
     panic: bool,
-    panicked: &'a mut Option<Instant>,
+    panicked: &'a mut bool,
 }
 
 impl Watch<'_> {
@@ -211,7 +198,7 @@ impl Watch<'_> {
             return Some(Verdict::Matched { pattern: when.pattern.to_string(), code: when.code });
         }
         if self.panic && text.contains("Kernel panic") {
-            self.panicked.get_or_insert_with(Instant::now);
+            *self.panicked = true;
             // The kernel's own last line, complete.
             if ended && text.contains("end Kernel panic") {
                 return Some(Verdict::Panic);

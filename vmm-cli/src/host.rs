@@ -5,6 +5,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use vmm_plugin::api::{Clock, Machine, NEVER, attention};
 use vmm_plugin::bus::{BusHost, RamRange, Signals};
@@ -17,7 +18,9 @@ use crate::ram::GuestRam;
 use crate::verdict::Verdict;
 
 /// While a port's input waits because the guest does not take it, it is offered again after this time.
-const OFFER_AGAIN: std::time::Duration = std::time::Duration::from_millis(2);
+const OFFER_AGAIN: Duration = Duration::from_millis(2);
+/// How long a panicking kernel may go on talking.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The part that the board sees.
 #[derive(Debug)]
@@ -60,9 +63,25 @@ impl BoardSide {
 
     /// Writes console output that waits.
     pub(crate) fn flush(&self) {
-        let verdict = self.output.borrow_mut().flush();
+        self.talk(Output::flush);
+    }
+
+    /// Does something with the output and ends the run if that is what came out.
+    fn talk(&self, what: impl FnOnce(&mut Output) -> Option<Verdict>) {
+        let (verdict, panicked) = {
+            let mut output = self.output.borrow_mut();
+            let before = output.panicked();
+            (what(&mut output), output.panicked() && !before)
+        };
         if let Some(verdict) = verdict {
             self.stop(verdict);
+        } else if panicked {
+            // The kernel may finish its words, but not for ever; it need not say anything more.
+            let control = Arc::clone(&self.control);
+            std::thread::spawn(move || {
+                std::thread::sleep(LAST_WORDS);
+                control.stop(Verdict::Panic);
+            });
         }
     }
 
@@ -105,10 +124,7 @@ impl HostCalls for Calls {
         }
     }
     fn char_write(&mut self, port: u32, bytes: &[u8]) {
-        let verdict = self.0.output.borrow_mut().send(port as usize, bytes);
-        if let Some(verdict) = verdict {
-            self.0.stop(verdict);
-        }
+        self.0.talk(|output| output.send(port as usize, bytes));
     }
     fn now(&mut self) -> u64 {
         self.0.clock.now()
@@ -219,15 +235,10 @@ unsafe impl BusHost for Host {
                 self.board.clock.jump(target);
                 break;
             }
-            let patience = self.board.output.borrow().patience();
-            let sleep = if target == NEVER { None } else { Some(self.board.clock.duration(target - now)) };
-            match (sleep, patience) {
-                (None, None) => std::thread::park(),
-                (Some(time), None) | (None, Some(time)) => std::thread::park_timeout(time),
-                (Some(a), Some(b)) => std::thread::park_timeout(a.min(b)),
-            }
-            if patience.is_some() {
-                self.board.flush();
+            if target == NEVER {
+                std::thread::park();
+            } else {
+                std::thread::park_timeout(self.board.clock.duration(target - now));
             }
         }
         self.board.clock.now()

@@ -135,31 +135,31 @@ pub struct VmmInfo {
 }
 
 /// Capability: honours `icount`.
-pub const VMM_CAP_ICOUNT: u64 = crate::api::caps::ICOUNT;
+pub const VMM_CAP_ICOUNT: u64 = 1 << 0;
 /// Capability: `run(1)` executes exactly one instruction.
-pub const VMM_CAP_STEP: u64 = crate::api::caps::STEP;
+pub const VMM_CAP_STEP: u64 = 1 << 1;
 /// Capability: can drop a single translation.
-pub const VMM_CAP_DROP_PAGE: u64 = crate::api::caps::DROP_PAGE;
+pub const VMM_CAP_DROP_PAGE: u64 = 1 << 2;
 /// Capability: a guest that breaks the engine holds nothing of the host process.
-pub const VMM_CAP_SANDBOX: u64 = crate::api::caps::SANDBOX;
+pub const VMM_CAP_SANDBOX: u64 = 1 << 3;
 
 /// Attention bit: external interrupt input.
-pub const VMM_ATTENTION_EXT: u32 = crate::api::attention::EXT;
+pub const VMM_ATTENTION_EXT: u32 = 1 << 0;
 /// Attention bit: critical interrupt input.
-pub const VMM_ATTENTION_CRIT: u32 = crate::api::attention::CRIT;
+pub const VMM_ATTENTION_CRIT: u32 = 1 << 1;
 /// Attention bit: machine check input.
-pub const VMM_ATTENTION_MCHECK: u32 = crate::api::attention::MCHECK;
+pub const VMM_ATTENTION_MCHECK: u32 = 1 << 2;
 /// Attention bit: the board asks for a reset, `run` returns `VMM_EXIT_RESET`.
-pub const VMM_ATTENTION_RESET: u32 = crate::api::attention::RESET;
+pub const VMM_ATTENTION_RESET: u32 = 1 << 3;
 /// Attention bit: the host wants `run` to return `VMM_EXIT_STOP` soon.
-pub const VMM_ATTENTION_STOP: u32 = crate::api::attention::STOP;
+pub const VMM_ATTENTION_STOP: u32 = 1 << 4;
 /// Attention bit: the board has work, call `advance`.
-pub const VMM_ATTENTION_BOARD: u32 = crate::api::attention::BOARD;
+pub const VMM_ATTENTION_BOARD: u32 = 1 << 5;
 /// Attention bit: a device wrote RAM, look at `dma_dirty`.
-pub const VMM_ATTENTION_DMA: u32 = crate::api::attention::DMA;
+pub const VMM_ATTENTION_DMA: u32 = 1 << 6;
 
 /// A time in timebase ticks that never comes.
-pub const VMM_NEVER: u64 = u64::MAX;
+pub const VMM_NEVER: u64 = 0xFFFF_FFFF_FFFF_FFFF;
 
 /// One range of guest RAM in host memory.
 #[derive(Debug, Clone, Copy)]
@@ -276,7 +276,7 @@ pub struct VmmBackend {
     pub ctx: *const c_void,
     /// Any thread. Names and ranks the backend.
     pub info: Option<unsafe extern "C" fn(ctx: *const c_void, out: *mut VmmInfo)>,
-    /// Any thread. Whether this host can run it; if not, one sentence goes to `why`.
+    /// Any thread. Whether this host can run it; if not, one sentence goes to `why`. May be null: it can.
     pub probe: Option<unsafe extern "C" fn(ctx: *const c_void, why: *const VmmSink) -> i32>,
     /// Any thread. What this host forces on a guest. May be null: nothing.
     pub constraints: Option<unsafe extern "C" fn(ctx: *const c_void, out: *mut Constraints)>,
@@ -417,7 +417,7 @@ pub struct VmmBoard {
     pub ctx: *const c_void,
     /// Any thread. Names the board.
     pub info: Option<unsafe extern "C" fn(ctx: *const c_void, out: *mut VmmInfo)>,
-    /// Any thread. The board's own flattened device tree goes to `out`.
+    /// Any thread. The board's own flattened device tree goes to `out`. May be null: none.
     pub default_tree: Option<unsafe extern "C" fn(ctx: *const c_void, out: *const VmmSink)>,
     /// vCPU's thread. Builds a machine; `host` outlives it.
     pub create: Option<
@@ -446,24 +446,24 @@ pub struct VmmBoard {
     pub read: Option<unsafe extern "C" fn(machine: *mut c_void, pa: u64, len: u32) -> u64>,
     /// vCPU's thread. Writes a device register of `len` (1, 2, 4 or 8) bytes.
     pub write: Option<unsafe extern "C" fn(machine: *mut c_void, pa: u64, len: u32, value: u64)>,
-    /// vCPU's thread. Reads a device control register.
+    /// vCPU's thread. Reads a device control register. May be null: 0.
     pub dcr_read: Option<unsafe extern "C" fn(machine: *mut c_void, dcrn: u32) -> u32>,
-    /// vCPU's thread. Writes a device control register.
+    /// vCPU's thread. Writes a device control register. May be null: ignored.
     pub dcr_write: Option<unsafe extern "C" fn(machine: *mut c_void, dcrn: u32, value: u32)>,
-    /// vCPU's thread. Runs device work due at tick `now`; returns the next deadline or [`VMM_NEVER`].
+    /// vCPU's thread. Runs device work due at tick `now`; returns the next deadline or [`VMM_NEVER`]. May be null: no device work.
     pub service: Option<unsafe extern "C" fn(machine: *mut c_void, now: u64) -> u64>,
-    /// vCPU's thread. Which of EXT and CRIT an enabled source could still assert one day.
+    /// vCPU's thread. Which of EXT and CRIT an enabled source could still assert one day. May be null: none.
     pub armed: Option<unsafe extern "C" fn(machine: *mut c_void) -> u32>,
-    /// vCPU's thread. Characters for serial port `port`; returns how many were taken.
+    /// vCPU's thread. Characters for serial port `port`; returns how many were taken. May be null: they are lost.
     pub char_input: Option<unsafe extern "C" fn(machine: *mut c_void, port: u32, bytes: VmmBytes) -> usize>,
-    /// vCPU's thread. Resets the devices: 1 core, 2 chip, 3 system.
+    /// vCPU's thread. Resets the devices: 1 core, 2 chip, 3 system. May be null: nothing to reset.
     pub reset: Option<unsafe extern "C" fn(machine: *mut c_void, kind: u32)>,
-    /// vCPU's thread. Every device's state goes to `out`.
+    /// vCPU's thread. Every device's state goes to `out`. May be null: no state.
     pub save: Option<unsafe extern "C" fn(machine: *mut c_void, out: *const VmmSink)>,
-    /// vCPU's thread. Restores what `save` gave.
+    /// vCPU's thread. Restores what `save` gave. May be null: refused.
     pub restore:
         Option<unsafe extern "C" fn(machine: *mut c_void, saved: VmmBytes, why: *const VmmSink) -> i32>,
-    /// vCPU's thread. One line a device goes to `out`.
+    /// vCPU's thread. One line a device goes to `out`. May be null: nothing to tell.
     pub describe: Option<unsafe extern "C" fn(machine: *mut c_void, out: *const VmmSink)>,
     /// Any thread. A further table by name, or null. Optional powers only. May be null: none.
     pub extension: Option<unsafe extern "C" fn(ctx: *const c_void, name: VmmBytes) -> *const c_void>,
@@ -478,3 +478,19 @@ unsafe impl Sync for VmmBackend {}
 unsafe impl Sync for VmmBoard {}
 // SAFETY: its entries may be called from any thread, and the table never changes.
 unsafe impl Sync for VmmHost {}
+
+// The header's generator cannot follow paths, so the numbers stand twice; they are the same.
+const _: () = {
+    assert!(VMM_CAP_ICOUNT == crate::api::caps::ICOUNT);
+    assert!(VMM_CAP_STEP == crate::api::caps::STEP);
+    assert!(VMM_CAP_DROP_PAGE == crate::api::caps::DROP_PAGE);
+    assert!(VMM_CAP_SANDBOX == crate::api::caps::SANDBOX);
+    assert!(VMM_ATTENTION_EXT == crate::api::attention::EXT);
+    assert!(VMM_ATTENTION_CRIT == crate::api::attention::CRIT);
+    assert!(VMM_ATTENTION_MCHECK == crate::api::attention::MCHECK);
+    assert!(VMM_ATTENTION_RESET == crate::api::attention::RESET);
+    assert!(VMM_ATTENTION_STOP == crate::api::attention::STOP);
+    assert!(VMM_ATTENTION_BOARD == crate::api::attention::BOARD);
+    assert!(VMM_ATTENTION_DMA == crate::api::attention::DMA);
+    assert!(VMM_NEVER == crate::api::NEVER);
+};

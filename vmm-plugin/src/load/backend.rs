@@ -17,7 +17,7 @@ use crate::ffi::{Pieces, collect_counters, outcome, unfill};
 pub(super) struct Table {
     ctx: *const c_void,
     info: unsafe extern "C" fn(*const c_void, *mut VmmInfo),
-    probe: unsafe extern "C" fn(*const c_void, *const VmmSink) -> i32,
+    probe: Option<unsafe extern "C" fn(*const c_void, *const VmmSink) -> i32>,
     constraints: Option<unsafe extern "C" fn(*const c_void, *mut Constraints)>,
     create: unsafe extern "C" fn(
         *const c_void,
@@ -51,7 +51,7 @@ impl Table {
         Ok(Self {
             ctx: table.ctx,
             info: need!(info),
-            probe: need!(probe),
+            probe: table.probe,
             constraints: table.constraints,
             create: need!(create),
             destroy: need!(destroy),
@@ -96,8 +96,9 @@ impl Backend for LoadedBackend {
     }
 
     fn probe(&self) -> Result<(), Refusal> {
+        let Some(probe) = self.table.probe else { return Ok(()) };
         // SAFETY: see above.
-        outcome(Pieces::collect(|why| unsafe { (self.table.probe)(self.table.ctx, why) }))
+        outcome(Pieces::collect(|why| unsafe { probe(self.table.ctx, why) }))
     }
 
     fn constraints(&self) -> Constraints {

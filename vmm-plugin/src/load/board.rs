@@ -8,17 +8,20 @@ use ppc440_core::state::CpuState;
 
 use super::{LoadError, Plugin, check_size};
 use crate::abi::*;
-use crate::api::{Board, BoardConfig, Clock, CoreDescription, Images, Info, Machine, Refusal, ResetKind};
+use crate::api::{
+    Board, BoardConfig, Clock, CoreDescription, Images, Info, Machine, NEVER, Refusal, ResetKind,
+};
 use crate::ffi::{Pieces, borrow, outcome, panic_text, text, unfill};
 use crate::host::BoardHost;
 
 macro_rules! table {
-    ($($entry:ident: $type:ty,)*) => {
+    (required: { $($entry:ident: $type:ty,)* } optional: { $($option:ident: $option_type:ty,)* }) => {
         /// A board's table, checked and copied out.
         #[derive(Debug, Clone, Copy)]
         pub(super) struct Table {
             ctx: *const c_void,
             $($entry: $type,)*
+            $($option: Option<$option_type>,)*
         }
         impl Table {
             pub(super) fn new(table: &VmmBoard) -> Result<Self, LoadError> {
@@ -28,6 +31,7 @@ macro_rules! table {
                     $($entry: table
                         .$entry
                         .ok_or(LoadError::Lacks { table: "VmmBoard", entry: stringify!($entry) })?,)*
+                    $($option: table.$option,)*
                 })
             }
         }
@@ -35,29 +39,33 @@ macro_rules! table {
 }
 
 table! {
-    info: unsafe extern "C" fn(*const c_void, *mut VmmInfo),
-    default_tree: unsafe extern "C" fn(*const c_void, *const VmmSink),
-    create: unsafe extern "C" fn(
-        *const c_void,
-        *const VmmBoardConfig,
-        *const VmmBoardHost,
-        *mut *mut c_void,
-        *const VmmSink,
-    ) -> i32,
-    destroy: unsafe extern "C" fn(*mut c_void),
-    core: unsafe extern "C" fn(*mut c_void, *mut CoreDescription),
-    load: unsafe extern "C" fn(*mut c_void, *const VmmImages, *mut CpuState, *const VmmSink) -> i32,
-    read: unsafe extern "C" fn(*mut c_void, u64, u32) -> u64,
-    write: unsafe extern "C" fn(*mut c_void, u64, u32, u64),
-    dcr_read: unsafe extern "C" fn(*mut c_void, u32) -> u32,
-    dcr_write: unsafe extern "C" fn(*mut c_void, u32, u32),
-    service: unsafe extern "C" fn(*mut c_void, u64) -> u64,
-    armed: unsafe extern "C" fn(*mut c_void) -> u32,
-    char_input: unsafe extern "C" fn(*mut c_void, u32, VmmBytes) -> usize,
-    reset: unsafe extern "C" fn(*mut c_void, u32),
-    save: unsafe extern "C" fn(*mut c_void, *const VmmSink),
-    restore: unsafe extern "C" fn(*mut c_void, VmmBytes, *const VmmSink) -> i32,
-    describe: unsafe extern "C" fn(*mut c_void, *const VmmSink),
+    required: {
+        info: unsafe extern "C" fn(*const c_void, *mut VmmInfo),
+        create: unsafe extern "C" fn(
+            *const c_void,
+            *const VmmBoardConfig,
+            *const VmmBoardHost,
+            *mut *mut c_void,
+            *const VmmSink,
+        ) -> i32,
+        destroy: unsafe extern "C" fn(*mut c_void),
+        core: unsafe extern "C" fn(*mut c_void, *mut CoreDescription),
+        load: unsafe extern "C" fn(*mut c_void, *const VmmImages, *mut CpuState, *const VmmSink) -> i32,
+        read: unsafe extern "C" fn(*mut c_void, u64, u32) -> u64,
+        write: unsafe extern "C" fn(*mut c_void, u64, u32, u64),
+    }
+    optional: {
+        default_tree: unsafe extern "C" fn(*const c_void, *const VmmSink),
+        dcr_read: unsafe extern "C" fn(*mut c_void, u32) -> u32,
+        dcr_write: unsafe extern "C" fn(*mut c_void, u32, u32),
+        service: unsafe extern "C" fn(*mut c_void, u64) -> u64,
+        armed: unsafe extern "C" fn(*mut c_void) -> u32,
+        char_input: unsafe extern "C" fn(*mut c_void, u32, VmmBytes) -> usize,
+        reset: unsafe extern "C" fn(*mut c_void, u32),
+        save: unsafe extern "C" fn(*mut c_void, *const VmmSink),
+        restore: unsafe extern "C" fn(*mut c_void, VmmBytes, *const VmmSink) -> i32,
+        describe: unsafe extern "C" fn(*mut c_void, *const VmmSink),
+    }
 }
 
 // SAFETY: the factory's entries may be called from any thread and the table's contents never change; entries that take
@@ -98,8 +106,9 @@ impl Board for LoadedBoard {
     }
 
     fn default_tree(&self) -> Vec<u8> {
+        let Some(default_tree) = self.table.default_tree else { return Vec::new() };
         // SAFETY: see above.
-        Pieces::collect(|out| unsafe { (self.table.default_tree)(self.table.ctx, out) }).1.bytes()
+        Pieces::collect(|out| unsafe { default_tree(self.table.ctx, out) }).1.bytes()
     }
 
     fn create(&self, config: &BoardConfig, host: BoardHost) -> Result<Box<dyn Machine>, Refusal> {
@@ -203,41 +212,48 @@ impl Machine for LoadedMachine {
     }
     fn dcr_read(&mut self, dcrn: u16) -> u32 {
         // SAFETY: see above.
-        unsafe { (self.table.dcr_read)(self.machine, u32::from(dcrn)) }
+        self.table.dcr_read.map_or(0, |entry| unsafe { entry(self.machine, u32::from(dcrn)) })
     }
     fn dcr_write(&mut self, dcrn: u16, value: u32) {
-        // SAFETY: see above.
-        unsafe { (self.table.dcr_write)(self.machine, u32::from(dcrn), value) }
+        if let Some(entry) = self.table.dcr_write {
+            // SAFETY: see above.
+            unsafe { entry(self.machine, u32::from(dcrn), value) };
+        }
     }
     fn service(&mut self, now: u64) -> u64 {
         // SAFETY: see above.
-        unsafe { (self.table.service)(self.machine, now) }
+        self.table.service.map_or(NEVER, |entry| unsafe { entry(self.machine, now) })
     }
     fn armed(&mut self) -> u32 {
         // SAFETY: see above.
-        unsafe { (self.table.armed)(self.machine) }
+        self.table.armed.map_or(0, |entry| unsafe { entry(self.machine) })
     }
     fn char_input(&mut self, port: u32, bytes: &[u8]) -> usize {
+        // A board without the entry has no use for characters: they are taken, and lost.
+        let Some(entry) = self.table.char_input else { return bytes.len() };
         // SAFETY: see above.
-        unsafe { (self.table.char_input)(self.machine, port, VmmBytes::lend(bytes)) }.min(bytes.len())
+        unsafe { entry(self.machine, port, VmmBytes::lend(bytes)) }.min(bytes.len())
     }
     fn reset(&mut self, kind: ResetKind) {
-        // SAFETY: see above.
-        unsafe { (self.table.reset)(self.machine, kind as u32) }
+        if let Some(entry) = self.table.reset {
+            // SAFETY: see above.
+            unsafe { entry(self.machine, kind as u32) };
+        }
     }
     fn save(&mut self) -> Vec<u8> {
+        let Some(entry) = self.table.save else { return Vec::new() };
         // SAFETY: see above.
-        Pieces::collect(|out| unsafe { (self.table.save)(self.machine, out) }).1.bytes()
+        Pieces::collect(|out| unsafe { entry(self.machine, out) }).1.bytes()
     }
     fn restore(&mut self, saved: &[u8]) -> Result<(), Refusal> {
+        let Some(entry) = self.table.restore else { return Err("The board cannot restore a state".into()) };
         // SAFETY: see above.
-        outcome(Pieces::collect(|why| unsafe {
-            (self.table.restore)(self.machine, VmmBytes::lend(saved), why)
-        }))
+        outcome(Pieces::collect(|why| unsafe { entry(self.machine, VmmBytes::lend(saved), why) }))
     }
     fn describe(&mut self) -> String {
+        let Some(entry) = self.table.describe else { return String::new() };
         // SAFETY: see above.
-        Pieces::collect(|out| unsafe { (self.table.describe)(self.machine, out) }).1.text()
+        Pieces::collect(|out| unsafe { entry(self.machine, out) }).1.text()
     }
 }
 
