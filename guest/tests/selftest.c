@@ -617,14 +617,16 @@ static bool test_ptrace(void)
     CHECK(ptrace(PTRACE_PEEKDATA, child, (void *)&poked, NULL) == 17 && errno == 0);
     CHECK(ptrace(PTRACE_POKEDATA, child, (void *)&poked, (void *)18) == 0);
     CHECK(ptrace(PTRACE_PEEKDATA, child, (void *)&poked, NULL) == 18 && poked == 17);
-    /* Step through the way out of raise() and the loop; a step ends in SIGTRAP after one instruction. */
+    /*
+     * Step through the way out of raise() and the loop; a step ends in SIGTRAP after one instruction. Stepping ends
+     * before the system call in _exit(): on a core that keeps MSR[DE] across interrupts, as the 440 does, Linux 6.1's
+     * debug handler sees the step in the system call vector and returns from there with r3 changed.
+     */
     unsigned steps = 0, loop_branches = 0;
     long last = -1;
-    for (;;) {
+    while (loop_branches < 19 || steps < 64) {
         CHECK(ptrace(PTRACE_SINGLESTEP, child, NULL, NULL) == 0);
         CHECK(waitpid(child, &status, 0) == child);
-        if (WIFEXITED(status))
-            break;
         CHECK(WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP);
         errno = 0;
         long pc = ptrace(PTRACE_PEEKUSER, child, (void *)(PT_NIP * sizeof(long)), NULL);
@@ -635,8 +637,9 @@ static bool test_ptrace(void)
         last = pc;
         CHECK(++steps < 20000);
     }
+    CHECK(ptrace(PTRACE_CONT, child, NULL, NULL) == 0);
+    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status));
     CHECK(WEXITSTATUS(status) == 210);
-    CHECK(steps > 60 && loop_branches >= 19);
     return true;
 }
 

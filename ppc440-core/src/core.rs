@@ -92,10 +92,10 @@ pub struct Core {
     pub(crate) code_writes: Vec<(u64, u32)>,
     /// A reset asked for by DBCR0 or the watchdog.
     pub(crate) reset_request: Option<u32>,
-    /// A debug event that becomes an interrupt before the next instruction.
+    /// DBSR holds an event that may interrupt now.
     pub(crate) debug_pending: bool,
-    /// MSR when the current instruction began (for debug events; kept only while one is enabled).
-    pub(crate) msr_before: u32,
+    /// MSR when the current instruction began, if a debug event was enabled then.
+    pub(crate) debug_step: Option<u32>,
     /// The last instruction was rfi, rfci or rfmci (for debug events).
     pub(crate) returned: bool,
     /// `step` is at a point where asynchronous interrupts may be taken.
@@ -132,7 +132,7 @@ impl Core {
             code_writes: Vec::new(),
             reset_request: None,
             debug_pending: false,
-            msr_before: 0,
+            debug_step: None,
             returned: false,
             at_boundary: true,
         };
@@ -269,6 +269,9 @@ impl Core {
             mask |= attention::MCHECK;
         }
         self.attention_mask = mask;
+        // An event that was recorded while DE was off interrupts, imprecisely, once DE is on.
+        let events = self.state.dbsr & (dbcr0::EVENTS | dbsr::UDE) != 0;
+        self.debug_pending = events && m & msr::DE != 0 && self.state.dbcr[0] & dbcr0::IDM != 0;
         if m & msr::WE != 0 || self.timer_interrupt().is_some() || self.debug_pending {
             self.check_at = 0;
         }
@@ -296,7 +299,7 @@ impl Core {
         if pins & attention::MCHECK != 0 && m & msr::ME != 0 {
             return Some(Interrupt::MachineCheck);
         }
-        if self.debug_pending && m & msr::DE != 0 {
+        if self.debug_pending {
             return Some(Interrupt::Debug);
         }
         if pins & attention::CRIT != 0 && m & msr::CE != 0 {
@@ -361,18 +364,12 @@ impl Core {
                 return Some(Stop::Requested);
             }
             if let Some(interrupt) = self.asynchronous_interrupt(pins) {
-                if interrupt == Interrupt::Debug {
-                    self.debug_pending = false;
-                }
                 self.deliver(Exception::plain(interrupt), self.state.pc);
                 if interrupt == Interrupt::MachineCheck {
                     self.state.mcsr |= 0x8000_0000;
                 }
                 self.chain = 0;
                 self.debug_interrupt_event(interrupt);
-                if self.debug_pending {
-                    continue;
-                }
             } else if self.state.msr & msr::WE != 0 || self_loop {
                 if self.can_never_wake(bus) {
                     return Some(Stop::Halted);
@@ -463,7 +460,7 @@ impl Core {
     /// Fetches, decodes and executes the instruction at `pc` through the data paths that are current.
     pub(crate) fn execute_one<B: Bus>(&mut self, bus: &mut B) -> Flow {
         if self.debugging() {
-            self.msr_before = self.state.msr;
+            self.debug_step = Some(self.state.msr);
             if self.instruction_address_event() {
                 return self.raise(Exception::plain(Interrupt::Debug));
             }
@@ -498,13 +495,14 @@ impl Core {
                 self.at_boundary = true;
             }
             Flow::Fault => {
+                self.debug_step = None;
                 self.fault();
                 self.at_boundary = true;
                 return;
             }
         }
-        if self.debugging() {
-            self.instruction_complete_event(flow, pc);
+        if let Some(msr_before) = self.debug_step.take() {
+            self.instruction_complete_event(flow, pc, msr_before);
         }
     }
 
@@ -523,7 +521,6 @@ impl Core {
             self.deliver(exception, pc.wrapping_add(4));
         } else if exception.interrupt == Interrupt::Debug {
             self.deliver(exception, pc);
-            self.debug_pending = false;
             return;
         } else {
             self.deliver(exception, pc);

@@ -90,10 +90,10 @@ impl Core {
     /// ICMP, BRT and RET events after the instruction at `pc` completed. ICMP and BRT do not occur while MSR\[DE\] is
     /// off when the instruction begins: the rfi that turns DE on again is not the step that a debugger waits for.
     #[cold]
-    pub(crate) fn instruction_complete_event(&mut self, flow: Flow, pc: u32) {
+    pub(crate) fn instruction_complete_event(&mut self, flow: Flow, pc: u32, msr_before: u32) {
         let control = self.state.dbcr[0];
         let mut events = 0;
-        if self.msr_before & msr::DE != 0 {
+        if msr_before & msr::DE != 0 {
             events |= control & dbcr0::ICMP;
             if matches!(flow, Flow::Branch | Flow::SelfLoop) && self.state.pc != pc.wrapping_add(4) {
                 events |= control & dbcr0::BRT;
@@ -120,10 +120,10 @@ impl Core {
         if self.debugging()
             && !critical
             && self.state.dbcr[0] & dbcr0::IRPT != 0
-            && self.record_debug_events(dbcr0::IRPT)
         {
-            self.debug_pending = true;
-            self.check_at = 0;
+            // Taken at the interrupt's own vector, before its first instruction.
+            self.record_debug_events(dbcr0::IRPT);
+            self.update_enables();
         }
     }
 }

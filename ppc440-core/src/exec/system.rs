@@ -135,11 +135,15 @@ pub(super) fn mtspr<B: Bus>(core: &mut Core, bus: &mut B, op: Op) -> Flow {
         22 | 54 | 284 | 285 | 336 | 340 => return timer_spr(core, bus, spr, value),
         // PIR is read-only.
         286 => {}
-        304 => s.dbsr &= !value,
+        304 => {
+            s.dbsr &= !value;
+            core.update_enables();
+        }
         308 => {
             let reset = (value & dbcr0::RST) >> 28;
             s.dbcr[0] = value & !dbcr0::RST;
             core.update_context();
+            core.update_enables();
             if reset != 0 {
                 core.request_reset(reset);
             }
