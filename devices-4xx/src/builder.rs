@@ -500,4 +500,4 @@ pub fn is_modelled(node: &Node) -> bool {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;
