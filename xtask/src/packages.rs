@@ -134,9 +134,10 @@ pub(crate) fn require(needs: &[&[Need]], setup: &SetupArgs) -> Result<()> {
     }
     let packages: BTreeSet<&str> = missing.iter().map(|need| need.package()).collect();
     let packages: Vec<&str> = packages.into_iter().collect();
-    let by_hand = format!("apt-get install --no-install-recommends {}", packages.join(" "));
     let become_root = !rustix::process::geteuid().is_root();
-    let by_hand = if become_root { format!("sudo {by_hand}") } else { by_hand };
+    let sudo = if become_root { "sudo " } else { "" };
+    let list = packages.join(" ");
+    let by_hand = format!("{sudo}apt-get update && {sudo}apt-get install --no-install-recommends {list}");
     progress::finish();
     if !(setup.install || ci() || agreed(&packages, &by_hand)?) {
         bail!(

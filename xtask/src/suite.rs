@@ -15,7 +15,7 @@ use clap::Args;
 use crate::images::{self, Images};
 use crate::progress;
 use crate::{KernelSource, SetupArgs, packages};
-use steps::{Outcome, Report};
+use steps::{Outcome, Report, Step};
 
 /// Options of `cargo xtask test`.
 #[derive(Args, Debug)]
@@ -36,7 +36,8 @@ pub(crate) struct TestArgs {
 /// Runs the steps; the last line on standard output is `N passed, N failed`.
 pub(crate) fn test(args: &TestArgs) -> Result<ExitCode> {
     packages::require(&[packages::WORKSPACE], &args.setup)?;
-    let wants_images = !args.quick && (wanted(args, steps::CONFORMANCE) || wanted(args, steps::SELF_TEST));
+    let users = ["tests", "release build", steps::CONFORMANCE, steps::SELF_TEST];
+    let wants_images = !args.quick && users.iter().any(|step| wanted(args, step));
     if wants_images {
         // Asked for here, before the steps start, so that no question comes while they run.
         packages::require(&[packages::GUEST, packages::SOURCES], &args.setup)?;
@@ -46,20 +47,27 @@ pub(crate) fn test(args: &TestArgs) -> Result<ExitCode> {
         // The kernel takes minutes and so do the lints: side by side neither waits for the other.
         let images =
             wants_images.then(|| scope.spawn(|| images::build(&args.setup, &KernelSource::default())));
-        for step in steps::without_guest()? {
-            if wanted(args, &step.name) {
-                report.add(steps::run(&step, None)?);
-            }
-        }
+        run_wanted(args, &steps::of_sources()?, None, &mut report)?;
         anyhow::Ok(images.map(|thread| {
             thread.join().unwrap_or_else(|_| Err(anyhow::anyhow!("The thread that builds images panicked")))
         }))
     })?;
-    match images {
-        None if args.quick => report.skip("guest", "--quick"),
-        None => {}
-        Some(Err(error)) => report.add(Outcome::failed("guest images", &format!("{error:#}"))),
-        Some(Ok(images)) => with_guest(args, &images, &mut report)?,
+    let images = match images {
+        None => None,
+        Some(Ok(images)) => {
+            report.add(Outcome::passed("guest images"));
+            Some(images)
+        }
+        Some(Err(error)) => {
+            report.add(Outcome::failed("guest images", &format!("{error:#}")));
+            None
+        }
+    };
+    run_wanted(args, &steps::tests()?, images.as_ref(), &mut report)?;
+    if args.quick {
+        report.skip("Linux boots", "--quick");
+    } else if images.is_some() {
+        run_wanted(args, &steps::with_guest()?, images.as_ref(), &mut report)?;
     }
     if args.quick {
         report.skip("fuzzing", "--quick");
@@ -71,12 +79,9 @@ pub(crate) fn test(args: &TestArgs) -> Result<ExitCode> {
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn with_guest(args: &TestArgs, images: &Images, report: &mut Report) -> Result<()> {
-    report.add(Outcome::passed("guest images"));
-    for step in steps::with_guest()? {
-        if wanted(args, &step.name) {
-            report.add(steps::run(&step, Some(images))?);
-        }
+fn run_wanted(args: &TestArgs, steps: &[Step], images: Option<&Images>, report: &mut Report) -> Result<()> {
+    for step in steps.iter().filter(|step| wanted(args, &step.name)) {
+        report.add(steps::run(step, images)?);
     }
     Ok(())
 }

@@ -114,10 +114,10 @@ impl fmt::Display for Report {
     }
 }
 
-/// Checks that need no guest images.
-pub(crate) fn without_guest() -> Result<Vec<Step>> {
+/// Checks of the sources.
+pub(crate) fn of_sources() -> Result<Vec<Step>> {
     let mut steps = vec![
-        Step::new("format", cargo(&["fmt", "--all", "--check"])),
+        Step::new("format", cargo(&["fmt", "--all", "--check", "--", "--color", "never"])),
         Step::new("lints", cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])),
     ];
     let mut doc = cargo(&["doc", "--workspace", "--no-deps"]);
@@ -130,13 +130,18 @@ pub(crate) fn without_guest() -> Result<Vec<Step>> {
             cargo(&["check", "--quiet", "--package", &package, "--all-targets"]),
         ));
     }
+    Ok(steps)
+}
+
+/// Tests of all crates but conformance, with the images if they are there, and of crates outside.
+pub(crate) fn tests() -> Result<Vec<Step>> {
     let tests = ["test", "--workspace", "--exclude", CONFORMANCE, "--no-fail-fast"];
-    steps.push(Step::new("tests", cargo(&tests)).counting());
+    let mut steps = vec![Step::new("tests", cargo(&tests)).counting()];
     for manifest in outside_examples() {
         let path = workspace::root().join(manifest);
-        let mut command = cargo(&["test", "--manifest-path", manifest]);
-        // Its own lock file and folder; the shared target folder keeps it quick.
-        command.current_dir(path.parent().unwrap_or(&path)).args(["--target-dir"]);
+        let mut command = cargo(&["test"]);
+        // Its own lock file; a part of the shared target folder of its own.
+        command.current_dir(path.parent().unwrap_or(&path)).arg("--target-dir");
         command.arg(workspace::target_dir()?.join("standalone"));
         steps.push(Step::new(&format!("standalone {manifest}"), command).counting());
     }
