@@ -63,7 +63,7 @@ pub trait Bus {
     /// Lets `retired` instructions' worth of time pass (it moves the clock only under icount) and runs device work
     /// that is due. Returns the tick of the next device deadline, or [`NEVER`].
     fn advance(&mut self, retired: u64) -> u64;
-    /// The core waits (MSR[WE], or a branch to itself): sleeps until an attention bit, a device deadline or tick
+    /// The core waits (MSR\[WE\], or a branch to itself): sleeps until an attention bit, a device deadline or tick
     /// `until`, whichever is first, and returns the time then. Under icount it jumps there without sleeping.
     /// Returning early is allowed.
     fn idle(&mut self, until: u64) -> u64;

@@ -7,10 +7,11 @@ use alloc::vec::Vec;
 
 use mmu_core::Tlb;
 
-use crate::bits::{dbcr0, dbsr, msr, tcr, tsr};
+use crate::bits::{dbcr0, dbsr, esr, msr, tcr, tsr};
 use crate::bus::{Bus, NEVER, attention};
 use crate::exception::{Exception, Interrupt};
 use crate::exec;
+use crate::fpu::Fpscr;
 use crate::mmu::Mmu;
 use crate::op::Op;
 use crate::state::CpuState;
@@ -96,6 +97,8 @@ pub struct Core {
     pub(crate) debug_pending: bool,
     /// MSR when the current instruction began, if a debug event was enabled then.
     pub(crate) debug_step: Option<u32>,
+    /// A floating-point exception that was enabled late is to be taken.
+    float_pending: bool,
     /// The last instruction was rfi, rfci or rfmci (for debug events).
     pub(crate) returned: bool,
     /// `step` is at a point where asynchronous interrupts may be taken.
@@ -133,6 +136,7 @@ impl Core {
             reset_request: None,
             debug_pending: false,
             debug_step: None,
+            float_pending: false,
             returned: false,
             at_boundary: true,
         };
@@ -146,6 +150,7 @@ impl Core {
         self.state = state.clone();
         self.state.pc &= !3;
         self.state.pid &= 0xFF;
+        self.state.fpscr = Fpscr(state.fpscr).summarized().0;
         self.mmu.invalidate_all();
         for (index, entry) in (0u8..).zip(state.tlb.iter()) {
             self.mmu.set_entry(&mut self.tlb, index, *entry);
@@ -272,7 +277,10 @@ impl Core {
         // An event that was recorded while DE was off interrupts, imprecisely, once DE is on.
         let events = self.state.dbsr & (dbcr0::EVENTS | dbsr::UDE) != 0;
         self.debug_pending = events && m & msr::DE != 0 && self.state.dbcr[0] & dbcr0::IDM != 0;
-        if m & msr::WE != 0 || self.timer_interrupt().is_some() || self.debug_pending {
+        // An enabled exception that was recorded while FE0 and FE1 were off comes due when they are set (Book I, 4.4).
+        self.float_pending =
+            m & (msr::FE0 | msr::FE1) != 0 && Fpscr(self.state.fpscr).any(Fpscr::FEX);
+        if m & msr::WE != 0 || self.timer_interrupt().is_some() || self.debug_pending || self.float_pending {
             self.check_at = 0;
         }
     }
@@ -363,7 +371,10 @@ impl Core {
             if pins & attention::STOP != 0 {
                 return Some(Stop::Requested);
             }
-            if let Some(interrupt) = self.asynchronous_interrupt(pins) {
+            if self.float_pending {
+                self.deliver(Exception::program(esr::FP | esr::PIE), self.state.pc);
+                self.debug_interrupt_event(Interrupt::Program);
+            } else if let Some(interrupt) = self.asynchronous_interrupt(pins) {
                 self.deliver(Exception::plain(interrupt), self.state.pc);
                 if interrupt == Interrupt::MachineCheck {
                     self.state.mcsr |= 0x8000_0000;
