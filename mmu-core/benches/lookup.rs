@@ -332,24 +332,25 @@ fn pool(c: &mut Criterion) {
 
 fn worst_cases(c: &mut Criterion) {
     let mut group = c.benchmark_group("worst-case");
-    // One 256 MiB entry, shadowed in 4,096 pieces of 4 KiB over 16 contexts.
-    let thousands = || {
-        let mut s = setup(4096, 16, AnyPolicy::from(PolicyKind::Lru));
+    // One 256 MiB entry, shadowed in 4,096 pieces of 4 KiB spread over all contexts.
+    let thousands = |contexts: usize| {
+        let mut s = setup(4096, contexts, AnyPolicy::from(PolicyKind::Lru));
         for n in 0..4096u32 {
-            s.touch(
-                0xc000_0000 + (n << 12),
-                Mode { pid: (n % 8) as u8, address_space: false, user: n & 8 != 0 },
-            );
+            let pid = (n as usize % (contexts / 2)) as u8;
+            let user = n as usize % contexts >= contexts / 2;
+            s.touch(0xc000_0000 + (n << 12), Mode { pid, address_space: false, user });
         }
         s
     };
-    group.bench_function("entry-with-4096-shadows", |b| {
-        b.iter_batched_ref(
-            thousands,
-            |s| s.shadow.tlbwe(&mut s.tlb, 63, 0, 0, 0, &mut s.sink),
-            BatchSize::LargeInput,
-        );
-    });
+    for contexts in [16, 256] {
+        group.bench_function(format!("entry-with-4096-shadows/{contexts}-contexts"), |b| {
+            b.iter_batched_ref(
+                || thousands(contexts),
+                |s| s.shadow.tlbwe(&mut s.tlb, 63, 0, 0, 0, &mut s.sink),
+                BatchSize::LargeInput,
+            );
+        });
+    }
     group.bench_function("entry-with-256-shadows", |b| {
         b.iter_batched_ref(
             || {
@@ -393,7 +394,7 @@ fn worst_cases(c: &mut Criterion) {
             black_box(&s.tlb).translate(EffectiveAddress(0xc000_0000), Access::Load, elsewhere).is_ok()
         });
     });
-    let full = thousands();
+    let full = thousands(16);
     group.bench_function("invalidate-all-4096", |b| {
         b.iter_batched_ref(
             || (full.shadow.clone(), Table::new()),

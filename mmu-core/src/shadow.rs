@@ -23,9 +23,9 @@ const WALK_LIMIT: u32 = 256;
 /// A chain of the hash table is not made longer than this: a guest that chooses its pages to collide
 /// loses shadows, not time.
 const CHAIN_LIMIT: u32 = 16;
-/// How many stale slots a context's loss cleans up. With a pool of 65,535 slots at most, every stale
-/// slot is gone long before a 16-bit generation can return.
-const RECLAIM: u32 = 4;
+/// How many stale slots the loss of a context cleans up, oldest first. One is enough: a pool has at most
+/// 65,535 slots, so a stale slot is gone before its context's 16-bit generation can come round.
+const RECLAIM: u32 = 1;
 /// The largest number of guest entries.
 const MAX_ENTRIES: usize = 64;
 /// Base-2 logarithm of the smallest page.
