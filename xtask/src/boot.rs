@@ -1,6 +1,6 @@
 //! `cargo xtask boot`: from a fresh checkout to the guest's shell on this terminal.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -52,12 +52,19 @@ pub(crate) fn boot(args: &BootArgs) -> Result<ExitCode> {
     progress::finish();
     let mut command = Command::new(&vmm);
     command.arg("run");
-    for (option, value) in [("--board", "bamboo"), ("--backend", "auto"), ("--append", APPEND)] {
+    let defaults: [(&str, &OsStr); 5] = [
+        ("--board", "bamboo".as_ref()),
+        ("--backend", "auto".as_ref()),
+        ("--append", APPEND.as_ref()),
+        ("--kernel", kernel.as_os_str()),
+        ("--initrd", initrd.as_os_str()),
+    ];
+    for (option, value) in defaults {
         if !mentions(&args.extra, option) {
             command.arg(option).arg(value);
         }
     }
-    command.arg("--kernel").arg(kernel).arg("--initrd").arg(initrd).args(&args.extra);
+    command.args(&args.extra);
     let error = command.exec();
     Err(error).with_context(|| format!("Cannot run {}", vmm.display()))
 }
