@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use flate2::{Compression, GzBuilder};
 
 use crate::cache::{Cache, Key};
+use crate::programs::ALL_IN_ONE;
 use crate::progress::Task;
 use crate::valgrind::Valgrind;
 use crate::workspace;
@@ -64,7 +65,7 @@ pub(crate) fn ensure(
     programs: &Path,
     valgrind: Option<&Valgrind>,
 ) -> Result<PathBuf> {
-    let mut key = Key::new(kind, 2)
+    let mut key = Key::new(kind, 3)
         .entry("busybox", busybox.parent().unwrap_or(busybox))
         .entry("programs", programs)
         .text("folders", &format!("{FOLDERS:?}"))
@@ -107,10 +108,9 @@ fn build(busybox: &Path, programs: &Path, valgrind: Option<&Valgrind>) -> Result
             archive.file_from(&place, 0o755, &path)?;
         }
     }
-    for (path, name) in listed(programs)? {
-        if name != "inputs.txt" {
-            archive.file_from(&format!("test/{name}"), 0o755, &path)?;
-        }
+    archive.file_from(&format!("test/{ALL_IN_ONE}"), 0o755, &programs.join(ALL_IN_ONE))?;
+    for name in links_in(programs)? {
+        archive.link(&format!("test/{name}"), ALL_IN_ONE);
     }
     if let Some(valgrind) = valgrind {
         archive.folder("valgrind", 0o755);
@@ -132,6 +132,18 @@ fn listed(dir: &Path) -> Result<Vec<(PathBuf, String)>> {
         .collect();
     files.sort();
     Ok(files)
+}
+
+/// Names of the symbolic links of a folder in a fixed order.
+fn links_in(dir: &Path) -> Result<Vec<String>> {
+    let items = fs::read_dir(dir).with_context(|| format!("Cannot list {}", dir.display()))?;
+    let mut names: Vec<String> = items
+        .flatten()
+        .filter(|item| item.file_type().is_ok_and(|kind| kind.is_symlink()))
+        .map(|item| item.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    Ok(names)
 }
 
 /// A cpio archive in memory.

@@ -1,6 +1,7 @@
 //! The guest's test and benchmark programs, compiled statically for the 440EP.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -41,9 +42,15 @@ pub(crate) fn compiler() -> Result<String> {
     Ok(format!("{}; {}", first_line("gcc")?, first_line("ld")?))
 }
 
-/// Compiles `guest/tests/*.c` and `guest/bench/*.c`; returns the folder with one program per source.
+/// The program that holds all of them; links beside it carry their names.
+pub(crate) const ALL_IN_ONE: &str = "programs";
+
+/// Compiles `guest/tests/*.c` and `guest/bench/*.c`; returns the folder with one name per source.
+///
+/// All become one program that looks at the name under which it was called, because the C library's part
+/// of a static program is most of it, and a guest with 16 MB allows 4 MB for its root file system.
 pub(crate) fn ensure(cache: &Cache) -> Result<PathBuf> {
-    let mut key = Key::new("programs", 1)
+    let mut key = Key::new("programs", 2)
         .text("compiler", &compiler()?)
         .text("flags", &[CPU_FLAGS, FLAGS].concat().join(" "))
         .file(Path::new(LIBC))?;
@@ -54,16 +61,56 @@ pub(crate) fn ensure(cache: &Cache) -> Result<PathBuf> {
         let task = Task::new("guest programs");
         let log = cache.log("programs");
         run::fresh_log(&log)?;
-        for source in sources()? {
+        let gcc = || {
             let mut gcc = run::tool(&format!("{CROSS}gcc"));
             gcc.args(CPU_FLAGS).args(FLAGS);
-            gcc.arg("-o").arg(out.join(source.file_stem().unwrap_or_default())).arg(&source);
-            gcc.args(["-lm", "-pthread"]);
-            run::logged(&mut gcc, &task, &log)?;
+            gcc
+        };
+        let mut objects = Vec::new();
+        let mut names = Vec::new();
+        for source in sources()? {
+            let name = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let object = out.join(format!("{name}.o"));
+            let renamed = format!("-Dmain={}", entry_point(&name));
+            run::logged(gcc().arg("-c").arg(renamed).arg("-o").arg(&object).arg(&source), &task, &log)?;
+            symlink(ALL_IN_ONE, out.join(&name)).with_context(|| format!("Cannot make the link {name}"))?;
+            objects.push(object);
+            names.push(name);
+        }
+        let chooser = out.join("chooser.c");
+        fs::write(&chooser, chooser_source(&names)).context("Cannot write the chooser")?;
+        let mut link = gcc();
+        link.arg("-o").arg(out.join(ALL_IN_ONE)).arg(&chooser).args(&objects).args(["-lm", "-pthread"]);
+        run::logged(&mut link, &task, &log)?;
+        for intermediate in objects.iter().chain([&chooser]) {
+            fs::remove_file(intermediate)
+                .with_context(|| format!("Cannot remove {}", intermediate.display()))?;
         }
         task.done("built");
         Ok(())
     })
+}
+
+/// The C name of a program's main function inside the one program.
+fn entry_point(name: &str) -> String {
+    format!("main_of_{}", name.replace(|c: char| !c.is_ascii_alphanumeric(), "_"))
+}
+
+/// C source of a main function that calls the program whose name it was called by.
+fn chooser_source(names: &[String]) -> String {
+    let mut text = String::from("#include <stdio.h>\n#include <string.h>\n\n");
+    for name in names {
+        text += &format!("int {}(int, char **);\n", entry_point(name));
+    }
+    text += "\nint main(int count, char **words)\n{\n    const char *slash = strrchr(words[0], '/');\n";
+    text += "    const char *name = slash ? slash + 1 : words[0];\n";
+    for name in names {
+        text += &format!(
+            "    if (strcmp(name, \"{name}\") == 0)\n        return {}(count, words);\n",
+            entry_point(name)
+        );
+    }
+    text + "    fprintf(stderr, \"%s: called by an unknown name\\n\", name);\n    return 127;\n}\n"
 }
 
 /// Guest programs, one C file each.
@@ -80,4 +127,18 @@ fn sources() -> Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_c_identifiers() {
+        assert_eq!(entry_point("self-test"), "main_of_self_test");
+        let source = chooser_source(&["self-test".to_owned()]);
+        assert!(
+            source.contains("strcmp(name, \"self-test\")") && source.contains("return main_of_self_test(")
+        );
+    }
 }

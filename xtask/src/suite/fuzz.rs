@@ -1,8 +1,10 @@
 //! Bounded fuzzing: every target of `fuzz/` for some seconds, where a nightly compiler and cargo-fuzz are.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::steps::{Outcome, Report};
 use crate::cache::Cache;
@@ -16,7 +18,8 @@ pub(crate) fn run(
     wanted: impl Fn(&str) -> bool,
     report: &mut Report,
 ) -> Result<()> {
-    if !workspace::root().join("fuzz/Cargo.toml").is_file() || !wanted("fuzzing") {
+    let folders = folders()?;
+    if folders.is_empty() || !wanted("fuzzing") {
         return Ok(());
     }
     if !works(nightly().arg("--version")) {
@@ -40,31 +43,53 @@ pub(crate) fn run(
             return Ok(());
         }
     }
-    let targets = run::output(nightly().args(["fuzz", "list"]))?;
-    for target in targets.lines() {
-        let name = format!("fuzzing {target}");
-        let task = Task::new(&name);
-        let log = Cache::open()?.log(&name.replace(' ', "-"));
-        run::fresh_log(&log)?;
-        let mut command = nightly();
-        // Without a sanitizer's runtime the build is quicker and works on every host; panics, overflows and
-        // hangs are what these targets look for, since the fuzzed crates are safe Rust.
-        command.args(["fuzz", "run", "--sanitizer", "none", target, "--"]);
-        command.args([
-            format!("-max_total_time={seconds}"),
-            "-timeout=10".to_owned(),
-            "-rss_limit_mb=2048".to_owned(),
-        ]);
-        match run::logged(&mut command, &task, &log) {
-            Ok(()) => {
-                task.done("ok");
-                report.add(Outcome::passed(&name));
-            }
-            Err(error) => {
-                drop(task);
-                progress::line(&format!("FAILED {name}: {error:#}"));
-                report.add(Outcome::failed(&name, &format!("see {}", log.display())));
-            }
+    for folder in folders {
+        let targets = run::output(nightly().args(["fuzz", "list", "--fuzz-dir"]).arg(&folder))?;
+        for target in targets.lines() {
+            fuzz(&folder, target, seconds, report)?;
+        }
+    }
+    Ok(())
+}
+
+/// Folders with fuzz targets: the workspace's own and those of single crates.
+fn folders() -> Result<Vec<PathBuf>> {
+    let is_fuzz = |dir: &PathBuf| dir.join("Cargo.toml").is_file();
+    let mut folders: Vec<PathBuf> = fs::read_dir(workspace::root())
+        .context("Cannot list the workspace")?
+        .flatten()
+        .map(|item| item.path().join("fuzz"))
+        .chain([workspace::root().join("fuzz")])
+        .filter(is_fuzz)
+        .collect();
+    folders.sort();
+    Ok(folders)
+}
+
+/// Runs one target; a finding is an outcome, not an error.
+fn fuzz(folder: &Path, target: &str, seconds: u32, report: &mut Report) -> Result<()> {
+    let name = format!("fuzzing {target}");
+    let task = Task::new(&name);
+    let log = Cache::open()?.log(&name.replace(' ', "-"));
+    run::fresh_log(&log)?;
+    let mut command = nightly();
+    // Without a sanitizer's runtime the build is quicker and works on every host; panics, overflows and
+    // hangs are what these targets look for, since the fuzzed crates are safe Rust.
+    command.args(["fuzz", "run", "--sanitizer", "none", "--fuzz-dir"]).arg(folder).args([target, "--"]);
+    command.args([
+        format!("-max_total_time={seconds}"),
+        "-timeout=10".to_owned(),
+        "-rss_limit_mb=2048".to_owned(),
+    ]);
+    match run::logged(&mut command, &task, &log) {
+        Ok(()) => {
+            task.done("ok");
+            report.add(Outcome::passed(&name));
+        }
+        Err(error) => {
+            drop(task);
+            progress::line(&format!("FAILED {name}: {error:#}"));
+            report.add(Outcome::failed(&name, &format!("see {}", log.display())));
         }
     }
     Ok(())
