@@ -21,6 +21,9 @@ use crate::op::Op;
 const WORDS: usize = 1024;
 /// Pages that are held decoded: 16 KB each.
 const PAGES: usize = 1024;
+/// Stores into a page after which it is taken for data: a page that the guest gave another use, or code and data
+/// side by side. If it is executed again it is decoded again.
+const DATA_AFTER: u32 = 32;
 /// No page.
 const NONE: u32 = u32::MAX;
 
@@ -43,6 +46,8 @@ fn undecoded<B: Bus>(_: &mut Core, _: &mut B, _: Op) -> Flow {
 
 struct CodePage<B> {
     pa: u64,
+    /// Stores that hit the page since it was decoded.
+    writes: u32,
     words: Box<[Decoded<B>; WORDS]>,
 }
 
@@ -51,6 +56,8 @@ struct CodeCache<B> {
     pages: Vec<CodePage<B>>,
     /// By RAM page number: index into `pages`, or `NONE`.
     index: Vec<u32>,
+    /// Indices into `pages` that hold nothing.
+    free: Vec<u32>,
     /// The page that goes next when all are in use.
     next_victim: usize,
 }
@@ -59,7 +66,7 @@ impl<B: Bus> CodeCache<B> {
     const EMPTY: Decoded<B> = Decoded { handler: undecoded::<B>, op: Op(0) };
 
     fn new() -> Self {
-        Self { pages: Vec::new(), index: Vec::new(), next_victim: 0 }
+        Self { pages: Vec::new(), index: Vec::new(), free: Vec::new(), next_victim: 0 }
     }
 
     fn find(&self, pa: u64) -> Option<u32> {
@@ -78,26 +85,36 @@ impl<B: Bus> CodeCache<B> {
         if number >= self.index.len() {
             self.index.resize(number + 1, NONE);
         }
-        let page = if self.pages.len() < PAGES {
-            self.pages.push(CodePage { pa, words: Box::new([Self::EMPTY; WORDS]) });
-            self.pages.len() - 1
-        } else {
-            let victim = self.next_victim;
-            self.next_victim = (victim + 1) % PAGES;
-            let old = self.pages[victim].pa;
-            core.mmu.mark_code(old, false);
-            core.mmu.forget_fetch(victim as u32);
-            self.index[(old >> 12) as usize] = NONE;
-            self.pages[victim].pa = pa;
-            self.pages[victim].words.fill(Self::EMPTY);
-            victim
-        };
-        self.index[number] = page as u32;
-        Some(page as u32)
+        if self.free.is_empty() {
+            if self.pages.len() < PAGES {
+                self.free.push(self.pages.len() as u32);
+                self.pages.push(CodePage { pa, writes: 0, words: Box::new([Self::EMPTY; WORDS]) });
+            } else {
+                let victim = self.next_victim as u32;
+                self.next_victim = (self.next_victim + 1) % PAGES;
+                self.release(core, victim);
+            }
+        }
+        let page = self.free.pop()?;
+        let place = &mut self.pages[page as usize];
+        (place.pa, place.writes) = (pa, 0);
+        self.index[number] = page;
+        Some(page)
+    }
+
+    /// Forgets a page altogether: it is data from now on.
+    fn release(&mut self, core: &mut Core, page: u32) {
+        let place = &mut self.pages[page as usize];
+        place.words.fill(Self::EMPTY);
+        let pa = place.pa;
+        core.mmu.mark_code(pa, false);
+        core.mmu.forget_fetch(page);
+        self.index[(pa >> 12) as usize] = NONE;
+        self.free.push(page);
     }
 
     /// Drops the decoded words that overlap `len` bytes at `pa`.
-    fn invalidate(&mut self, pa: u64, len: u32) {
+    fn invalidate(&mut self, core: &mut Core, pa: u64, len: u32) {
         let end = pa + u64::from(len);
         let mut at = pa & !3;
         while at < end {
@@ -105,7 +122,12 @@ impl<B: Bus> CodeCache<B> {
             if let Some(page) = self.find(at) {
                 let first = ((at & 0xFFF) / 4) as usize;
                 let last = ((end.min(page_end) - (at & !0xFFF)).div_ceil(4)) as usize;
-                self.pages[page as usize].words[first..last].fill(Self::EMPTY);
+                let place = &mut self.pages[page as usize];
+                place.words[first..last].fill(Self::EMPTY);
+                place.writes += 1;
+                if place.writes > DATA_AFTER || last - first == WORDS {
+                    self.release(core, page);
+                }
             }
             at = page_end;
         }
@@ -221,7 +243,7 @@ impl<B: Bus> Interpreter<B> {
         if !self.core.code_writes.is_empty() {
             let mut writes = core::mem::take(&mut self.core.code_writes);
             for (pa, len) in writes.drain(..) {
-                self.code.invalidate(pa, len);
+                self.code.invalidate(&mut self.core, pa, len);
             }
             // Gives the allocation back for the next time.
             self.core.code_writes = writes;

@@ -19,3 +19,4 @@ mod mmu;
 pub mod op;
 pub mod state;
 mod timers;
+pub mod translate;

@@ -1,9 +1,9 @@
 //! The interpreter's translation: mmu-core's pair of TLBs, and the small direct-mapped table that they shadow into.
 //!
-//! The table is tagged with the context that mmu-core hands out for (PID, AS, PR), so a PID write, a system call or an
-//! interrupt changes a number and flushes nothing. Pages that need care on every access (1 KB and little-endian ones,
-//! and, for dcbz, write-through or inhibited ones) never enter it; pages of which decoded code is held enter it without
-//! their write half.
+//! Each context that mmu-core hands out for (PID, AS, PR) has its own part of the table, so a PID write, a system call
+//! or an interrupt selects another part and flushes nothing. Pages that need care on every access (1 KB and
+//! little-endian ones, and, for dcbz, write-through or inhibited ones) never enter it; pages of which decoded code is
+//! held enter it without their write half. Large guest pages are one shadow each; the table holds pieces of them.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -16,49 +16,88 @@ use mmu_core::{
 
 use crate::bits::{msr, storage};
 
-/// Data translations in the direct-mapped table.
-const DATA: usize = 2048;
-/// Fetch translations.
-const FETCH: usize = 1024;
+/// Data translations of one context.
+pub(crate) const DATA: usize = 512;
+/// Fetch translations of one context.
+pub(crate) const FETCH: usize = 256;
 /// Contexts: (PID, AS, PR) triples that live side by side.
-const CONTEXTS: usize = 64;
+const CONTEXTS: usize = 63;
+/// The part of the table that stays empty: it makes every access take the slow path.
+const SLOW: usize = CONTEXTS;
+/// Parts of the table.
+const PARTS: usize = CONTEXTS + 1;
+/// Large guest pages that are looked at before the pool; the others are found there.
+const LARGE: usize = 16;
 /// Shadow pages by default.
 pub(crate) const POOL: usize = 4096;
-/// A tag that no page has: the low 12 bits of a real one are a context number below this.
+/// A tag that no page has: the low 12 bits of a real one are 0.
 const INVALID: u32 = 0xFFF;
-/// The context number that makes every access take the slow path.
-const SLOW: u32 = 0xFFE;
 /// RAM pages (4 KB) that can hold decoded code: the first 4 GB.
 const CODE_PAGES: u64 = 1 << 20;
 
+/// A data translation. `repr(C)`, as translated code reads it.
 #[derive(Clone, Copy, Debug)]
-struct DataEntry {
-    read: u32,
-    write: u32,
-    page: u64,
+#[repr(C)]
+pub(crate) struct DataEntry {
+    /// Effective address of the page if it may be read, else [`INVALID`].
+    pub(crate) read: u32,
+    /// The same for writing.
+    pub(crate) write: u32,
+    /// Physical minus effective address, wrapping.
+    pub(crate) delta: u64,
 }
 
+impl DataEntry {
+    const EMPTY: Self = Self { read: INVALID, write: INVALID, delta: 0 };
+}
+
+/// A fetch translation. `repr(C)`, as translated code reads it.
 #[derive(Clone, Copy, Debug)]
-struct FetchEntry {
-    tag: u32,
+#[repr(C)]
+pub(crate) struct FetchEntry {
+    /// Effective address of the page, or [`INVALID`].
+    pub(crate) tag: u32,
     /// What the code cache calls the page.
-    code: u32,
+    pub(crate) code: u32,
+}
+
+impl FetchEntry {
+    const EMPTY: Self = Self { tag: INVALID, code: 0 };
 }
 
 /// The sink: what the shadow bookkeeping installs and drops.
 #[derive(Debug)]
 struct Fast {
-    data: Box<[DataEntry; DATA]>,
-    fetch: Box<[FetchEntry; FETCH]>,
+    data: Box<[DataEntry; PARTS * DATA]>,
+    fetch: Box<[FetchEntry; PARTS * FETCH]>,
+    /// The parts in which something was installed since they were last emptied, one bit each.
+    used: u64,
     /// One bit a RAM page: decoded code of it is held.
     code: Vec<u64>,
+    /// Pages from this physical address on stay out of the table.
+    limit: u64,
+    /// Guest pages above 4 KB that translations in the table were cut from, with their contexts.
+    large: Vec<(ContextId, ShadowPage)>,
 }
 
-/// Where in the table a page of a context lies: contexts are spread so that the kernel's and the user's pages with the
-/// same low bits do not meet.
+/// Where in the table the data translation of `ea` in the part that begins at `base` lies.
 #[inline(always)]
-const fn slot(ea: u32, context: u32) -> u32 {
-    (ea >> 12) ^ context.wrapping_mul(0x1E5)
+const fn data_slot(base: usize, ea: u32) -> usize {
+    (base + (ea >> 12) as usize % DATA) % (PARTS * DATA)
+}
+
+#[inline(always)]
+const fn fetch_slot(base: usize, ea: u32) -> usize {
+    (base + (ea >> 12) as usize % FETCH) % (PARTS * FETCH)
+}
+
+/// The numbers of the bits that are set.
+fn bits(mut set: u64) -> impl Iterator<Item = usize> {
+    core::iter::from_fn(move || {
+        let bit = set.trailing_zeros() as usize;
+        set &= set.wrapping_sub(1);
+        (bit < 64).then_some(bit)
+    })
 }
 
 impl Fast {
@@ -68,50 +107,85 @@ impl Fast {
     }
 }
 
-impl ShadowSink for Fast {
-    fn install(&mut self, ctx: ContextId, page: &ShadowPage) {
-        if page.size < 4096 || page.attributes.0 & (storage::E | storage::W | storage::I) != 0 {
+impl Fast {
+    /// Puts the 4 KB around `ea`, which lies in `page`, into the table.
+    fn install_piece(&mut self, ctx: ContextId, page: &ShadowPage, ea: u32) {
+        let (tag, pa) = (ea & !0xFFF, page.translate(EffectiveAddress(ea)).0 & !0xFFF);
+        let special = page.attributes.0 & (storage::E | storage::W | storage::I) != 0;
+        if page.size < 4096 || special || pa >= self.limit {
             return;
         }
-        let context = u32::from(ctx.0);
-        let tag = (page.ea.0 & !0xFFF) | context;
-        let pa = page.pa.0 & !0xFFF;
+        let context = usize::from(ctx.0);
+        self.used |= 1 << context;
         let write = if page.writable && !self.is_code(pa) { tag } else { INVALID };
         let read = if page.readable { tag } else { INVALID };
-        self.data[slot(page.ea.0, context) as usize % DATA] = DataEntry { read, write, page: pa };
+        self.data[data_slot(context * DATA, ea)] =
+            DataEntry { read, write, delta: pa.wrapping_sub(u64::from(tag)) };
+    }
+
+    /// Forgets what was cut from `page`.
+    fn drop_pieces(&mut self, ctx: ContextId, page: &ShadowPage) {
+        let context = usize::from(ctx.0);
+        let cut = |tag: u32| tag != INVALID && page.contains(EffectiveAddress(tag));
+        for entry in &mut self.data[context * DATA..][..DATA] {
+            if cut(entry.read) || cut(entry.write) {
+                *entry = DataEntry::EMPTY;
+            }
+        }
+        for entry in &mut self.fetch[context * FETCH..][..FETCH] {
+            if cut(entry.tag) {
+                entry.tag = INVALID;
+            }
+        }
+    }
+}
+
+impl ShadowSink for Fast {
+    /// Pages of 4 KB and less enter the table when they are used, see [`Mmu::resolve`]; larger ones are remembered.
+    fn install(&mut self, ctx: ContextId, page: &ShadowPage) {
+        let room = self.large.len() < LARGE;
+        if page.size > 4096 && room && !self.large.contains(&(ctx, *page)) {
+            self.large.push((ctx, *page));
+        }
     }
 
     fn drop(&mut self, ctx: ContextId, page: &ShadowPage) {
-        let context = u32::from(ctx.0);
-        let tag = (page.ea.0 & !0xFFF) | context;
-        let at = slot(page.ea.0, context) as usize;
-        let entry = &mut self.data[at % DATA];
-        if entry.read == tag || entry.write == tag {
-            *entry = DataEntry { read: INVALID, write: INVALID, page: 0 };
+        if page.size > 4096 {
+            self.large.retain(|held| *held != (ctx, *page));
+            self.drop_pieces(ctx, page);
+            return;
         }
-        let entry = &mut self.fetch[at % FETCH];
+        let (context, tag) = (usize::from(ctx.0), page.ea.0 & !0xFFF);
+        let entry = &mut self.data[data_slot(context * DATA, tag)];
+        if entry.read == tag || entry.write == tag {
+            *entry = DataEntry::EMPTY;
+        }
+        let entry = &mut self.fetch[fetch_slot(context * FETCH, tag)];
         if entry.tag == tag {
             entry.tag = INVALID;
         }
     }
 
+    /// The table holds 4 KB pieces, but the pool need not: a pinned page of the kernel is one shadow.
+    fn max_page(&self) -> u32 {
+        256 << 20
+    }
+
     fn drop_context(&mut self, ctx: ContextId) {
-        let context = u32::from(ctx.0);
-        for entry in self.data.iter_mut() {
-            if entry.read & 0xFFF == context || entry.write & 0xFFF == context {
-                *entry = DataEntry { read: INVALID, write: INVALID, page: 0 };
-            }
-        }
-        for entry in self.fetch.iter_mut() {
-            if entry.tag & 0xFFF == context {
-                entry.tag = INVALID;
-            }
+        self.large.retain(|held| held.0 != ctx);
+        let context = usize::from(ctx.0);
+        if self.used & (1 << context) != 0 {
+            self.used &= !(1 << context);
+            self.data[context * DATA..][..DATA].fill(DataEntry::EMPTY);
+            self.fetch[context * FETCH..][..FETCH].fill(FetchEntry::EMPTY);
         }
     }
 
     fn drop_all(&mut self) {
-        self.data.fill(DataEntry { read: INVALID, write: INVALID, page: 0 });
-        self.fetch.fill(FetchEntry { tag: INVALID, code: 0 });
+        self.large.clear();
+        self.used = 0;
+        self.data.fill(DataEntry::EMPTY);
+        self.fetch.fill(FetchEntry::EMPTY);
     }
 }
 
@@ -133,9 +207,10 @@ pub(crate) struct Mmu {
     fetch_mode: Mode,
     data_context: ContextId,
     fetch_context: ContextId,
-    /// `data_context`, or a number that never matches while every access must be looked at.
-    data_tag: u32,
-    fetch_tag: u32,
+    /// Where in the table the part of `data_context` begins, or the part that never matches while every access must
+    /// be looked at.
+    data_base: usize,
+    fetch_base: usize,
     /// What `set_mode` was last told; contexts are recycled only there.
     current: Option<(Mode, Mode, bool)>,
     slow_data: bool,
@@ -145,22 +220,25 @@ pub(crate) struct Mmu {
 impl Mmu {
     /// A pool of `pages` shadows, 1 to 65,535.
     pub(crate) fn with_pool(pages: usize) -> Self {
-        let no_data = DataEntry { read: INVALID, write: INVALID, page: 0 };
-        let no_fetch = FetchEntry { tag: INVALID, code: 0 };
+        let data = vec![DataEntry::EMPTY; PARTS * DATA].into_boxed_slice();
+        let fetch = vec![FetchEntry::EMPTY; PARTS * FETCH].into_boxed_slice();
         let mode = Mode { pid: 0, address_space: false, user: false };
         let mut mmu = Self {
             shadow: Shadow::new(vec![Slot::EMPTY; pages.clamp(1, 65_535)], CONTEXTS, Default::default()),
             fast: Fast {
-                data: Box::new([no_data; DATA]),
-                fetch: Box::new([no_fetch; FETCH]),
+                data: data.try_into().unwrap_or_else(|_| unreachable!()),
+                fetch: fetch.try_into().unwrap_or_else(|_| unreachable!()),
+                used: 0,
                 code: Vec::new(),
+                limit: u64::MAX,
+                large: Vec::new(),
             },
             data_mode: mode,
             fetch_mode: mode,
             data_context: ContextId(0),
             fetch_context: ContextId(0),
-            data_tag: 0,
-            fetch_tag: 0,
+            data_base: 0,
+            fetch_base: 0,
             current: None,
             slow_data: false,
             bypass: false,
@@ -190,8 +268,9 @@ impl Mmu {
     }
 
     fn retag(&mut self) {
-        self.data_tag = if self.slow_data || self.bypass { SLOW } else { u32::from(self.data_context.0) };
-        self.fetch_tag = if self.bypass { SLOW } else { u32::from(self.fetch_context.0) };
+        let part = |context: ContextId, slow| if slow { SLOW } else { usize::from(context.0) };
+        self.data_base = DATA * part(self.data_context, self.slow_data || self.bypass);
+        self.fetch_base = FETCH * part(self.fetch_context, self.bypass);
     }
 
     /// Uses no cached translation at all while on: the oracle's way.
@@ -203,39 +282,53 @@ impl Mmu {
     /// The physical address for a load of `len` bytes at `ea` if the table has it and the page holds all of it.
     #[inline(always)]
     pub(crate) fn fast_read(&self, ea: u32, len: u32) -> Option<u64> {
-        let entry = &self.fast.data[slot(ea, self.data_tag) as usize % DATA];
-        let tag = (ea & !0xFFF) | self.data_tag;
-        (entry.read == tag && (ea & 0xFFF) <= 4096 - len).then(|| entry.page | u64::from(ea & 0xFFF))
+        let entry = &self.fast.data[data_slot(self.data_base, ea)];
+        (entry.read == ea & !0xFFF && (ea & 0xFFF) <= 4096 - len)
+            .then(|| entry.delta.wrapping_add(u64::from(ea)))
     }
 
     /// As [`Mmu::fast_read`], for a store.
     #[inline(always)]
     pub(crate) fn fast_write(&self, ea: u32, len: u32) -> Option<u64> {
-        let entry = &self.fast.data[slot(ea, self.data_tag) as usize % DATA];
-        let tag = (ea & !0xFFF) | self.data_tag;
-        (entry.write == tag && (ea & 0xFFF) <= 4096 - len).then(|| entry.page | u64::from(ea & 0xFFF))
+        let entry = &self.fast.data[data_slot(self.data_base, ea)];
+        (entry.write == ea & !0xFFF && (ea & 0xFFF) <= 4096 - len)
+            .then(|| entry.delta.wrapping_add(u64::from(ea)))
     }
 
     /// The code cache's number of the page that holds `ea`, if the table has it.
     #[inline(always)]
     pub(crate) fn fast_fetch(&self, ea: u32) -> Option<u32> {
-        let entry = &self.fast.fetch[slot(ea, self.fetch_tag) as usize % FETCH];
-        (entry.tag == (ea & !0xFFF) | self.fetch_tag).then_some(entry.code)
+        let entry = &self.fast.fetch[fetch_slot(self.fetch_base, ea)];
+        (entry.tag == ea & !0xFFF).then_some(entry.code)
     }
 
     /// Records that the page that holds `ea` in the current fetch context is the code cache's page `code`.
     pub(crate) fn install_fetch(&mut self, ea: u32, code: u32) {
         if !self.bypass {
-            let tag = (ea & !0xFFF) | self.fetch_tag;
-            self.fast.fetch[slot(ea, self.fetch_tag) as usize % FETCH] = FetchEntry { tag, code };
+            self.fast.fetch[fetch_slot(self.fetch_base, ea)] = FetchEntry { tag: ea & !0xFFF, code };
+            self.fast.used |= 1 << (self.fetch_base / FETCH);
         }
     }
 
     /// Forgets every fetch translation to the code cache's page `code`.
     pub(crate) fn forget_fetch(&mut self, code: u32) {
-        for entry in self.fast.fetch.iter_mut().filter(|entry| entry.code == code) {
-            entry.tag = INVALID;
+        for context in bits(self.fast.used) {
+            let part = &mut self.fast.fetch[context * FETCH..][..FETCH];
+            for entry in part.iter_mut().filter(|entry| entry.code == code) {
+                entry.tag = INVALID;
+            }
         }
+    }
+
+    /// The current parts of the table: data translations and fetch translations.
+    pub(crate) fn parts(&self) -> (&[DataEntry], &[FetchEntry]) {
+        (&self.fast.data[self.data_base..][..DATA], &self.fast.fetch[self.fetch_base..][..FETCH])
+    }
+
+    /// Keeps data pages from physical address `limit` on out of the table. What is there is forgotten.
+    pub(crate) fn set_limit(&mut self, limit: u64) {
+        self.fast.limit = limit;
+        self.invalidate_all();
     }
 
     /// Translates through guest TLB and shadows; a RAM page that may be cached enters the table.
@@ -250,9 +343,21 @@ impl Mmu {
             let block = size.bytes().min(4096);
             return Ok(Resolved { pa: pa.0, attributes: attributes.0, block });
         }
-        let page = self.shadow.fill(tlb, context, mode, EffectiveAddress(ea), access, &mut self.fast)?;
+        let allowed = |page: &ShadowPage| match access {
+            Access::Fetch => page.executable,
+            Access::Load => page.readable,
+            Access::Store => page.writable,
+        };
+        let large = self.fast.large.iter().find(|(held, page)| {
+            *held == context && page.contains(EffectiveAddress(ea)) && allowed(page)
+        });
+        let page = match large {
+            Some((_, page)) => *page,
+            None => self.shadow.fill(tlb, context, mode, EffectiveAddress(ea), access, &mut self.fast)?,
+        };
+        self.fast.install_piece(context, &page, ea);
         let pa = page.translate(EffectiveAddress(ea)).0;
-        Ok(Resolved { pa, attributes: page.attributes.0, block: page.size })
+        Ok(Resolved { pa, attributes: page.attributes.0, block: page.size.min(4096) })
     }
 
     pub(crate) fn tlbwe(&mut self, tlb: &mut Tlb, index: u8, ws: u8, value: u32, stid: u8) {
@@ -289,8 +394,13 @@ impl Mmu {
         if held {
             self.fast.code[word] |= bit;
             // Stores to it must be seen from now on.
-            for entry in self.fast.data.iter_mut().filter(|entry| entry.page == pa & !0xFFF) {
-                entry.write = INVALID;
+            let page = pa & !0xFFF;
+            for context in bits(self.fast.used) {
+                for entry in &mut self.fast.data[context * DATA..][..DATA] {
+                    if entry.write != INVALID && entry.delta.wrapping_add(u64::from(entry.write)) == page {
+                        entry.write = INVALID;
+                    }
+                }
             }
         } else {
             self.fast.code[word] &= !bit;

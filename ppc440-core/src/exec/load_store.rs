@@ -187,18 +187,42 @@ pub(super) fn stfiwx<B: Bus>(core: &mut Core, bus: &mut B, op: Op) -> Flow {
     core.store_float(bus, ea, 4, value)
 }
 
+fn reserve(core: &mut Core, pa: u64) {
+    core.state.reserve_valid = 1;
+    core.state.reserve_addr = pa as u32;
+    core.state.reserve_addr_high = (pa >> 32) as u32;
+}
+
+/// Is the word at `pa` reserved?
+fn reserved(core: &Core, pa: u64) -> bool {
+    let address = u64::from(core.state.reserve_addr) | (u64::from(core.state.reserve_addr_high) << 32);
+    core.state.reserve_valid != 0 && address == pa
+}
+
+/// Ends stwcx.: the reservation is gone, CR0\[EQ\] tells whether the word was stored.
+fn conditional_result(core: &mut Core, stored: bool) {
+    core.state.reserve_valid = 0;
+    let so = core.state.xer & xer::SO;
+    core.state.cr = (core.state.cr & 0x0FFF_FFFF) | (u32::from(stored) << 29) | (so >> 3);
+}
+
 /// lwarx: loads a word and reserves it.
 pub(super) fn lwarx<B: Bus>(core: &mut Core, bus: &mut B, op: Op) -> Flow {
     let ea = core.ea_x(op);
+    if let (0, Some(pa)) = (ea & 3, core.mmu.fast_read(ea, 4)) {
+        if let Some(value) = bus.load_u32(pa) {
+            reserve(core, pa);
+            core.state.gpr[op.rt()] = value;
+            return Flow::Next;
+        }
+    }
     let value = match core.load_slow(bus, ea, 4, Kind::RESERVE) {
         Ok(value) => value as u32,
         Err(flow) => return flow,
     };
     match core.resolve_data(ea, Access::Load, 0) {
         Ok(at) => {
-            core.state.reserve_valid = 1;
-            core.state.reserve_addr = at.pa as u32;
-            core.state.reserve_addr_high = (at.pa >> 32) as u32;
+            reserve(core, at.pa);
             core.state.gpr[op.rt()] = value;
             Flow::Next
         }
@@ -209,6 +233,14 @@ pub(super) fn lwarx<B: Bus>(core: &mut Core, bus: &mut B, op: Op) -> Flow {
 /// stwcx.: stores the word if it is still reserved; CR0\[EQ\] tells. Address checks come first either way.
 pub(super) fn stwcx<B: Bus>(core: &mut Core, bus: &mut B, op: Op) -> Flow {
     let ea = core.ea_x(op);
+    let value = core.state.gpr[op.rt()];
+    if let (0, Some(pa)) = (ea & 3, core.mmu.fast_write(ea, 4)) {
+        let store = reserved(core, pa);
+        if !store || bus.store_u32(pa, value) {
+            conditional_result(core, store);
+            return Flow::Next;
+        }
+    }
     let at = match core.resolve_data(ea, Access::Store, esr::ST) {
         Ok(at) => at,
         Err(flow) => return flow,
@@ -216,19 +248,15 @@ pub(super) fn stwcx<B: Bus>(core: &mut Core, bus: &mut B, op: Op) -> Flow {
     if ea & 3 != 0 {
         return core.raise(Exception::data(Interrupt::Alignment, esr::ST, ea));
     }
-    let reserved = u64::from(core.state.reserve_addr) | (u64::from(core.state.reserve_addr_high) << 32);
-    let store = core.state.reserve_valid != 0 && reserved == at.pa;
+    let store = reserved(core, at.pa);
     let mut flow = Flow::Next;
     if store {
-        let value = core.state.gpr[op.rt()];
         flow = core.store_slow(bus, ea, 4, u64::from(value), Kind::RESERVE);
         if flow == Flow::Fault {
             return flow;
         }
     }
-    core.state.reserve_valid = 0;
-    let so = core.state.xer & xer::SO;
-    core.state.cr = (core.state.cr & 0x0FFF_FFFF) | (u32::from(store) << 29) | (so >> 3);
+    conditional_result(core, store);
     flow
 }
 

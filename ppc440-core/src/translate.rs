@@ -1,0 +1,198 @@
+//! For engines that translate guest code into host code and run it on a [`Core`]'s own registers and tables: where
+//! those lie in memory, and the driver's bookkeeping in steps. Nothing here executes translated code; the offsets are
+//! plain numbers.
+//!
+//! The protocol: translated code counts instructions by itself. Before it calls anything on the core, it says where it
+//! is with [`Core::arrive`]; what an instruction's semantics returned goes to [`Core::complete`]; then the core's
+//! registers are exact, and [`Core::wants_sample`] tells whether the driver must go through [`Core::sample`] before
+//! the next instruction.
+
+use alloc::vec::Vec;
+
+use mmu_core::Access;
+
+use crate::bits::storage;
+use crate::bus::Bus;
+use crate::core::{Core, Flow, Stop};
+use crate::exception::Interrupt;
+use crate::mmu::{DATA, DataEntry, FETCH, FetchEntry};
+
+/// Where [`Core::registers`] begins in a [`Core`], in bytes.
+pub const STATE_OFFSET: usize = core::mem::offset_of!(Core, state);
+
+/// The table of data translations of the current context: entries of 16 bytes, chosen by the low bits of the
+/// effective page number.
+pub mod data_table {
+    use super::{DATA, DataEntry};
+    use core::mem::offset_of;
+
+    /// Entries; a power of two.
+    pub const ENTRIES: usize = DATA;
+    /// Bytes of an entry.
+    pub const SIZE: usize = size_of::<DataEntry>();
+    /// Offset of the `u32` effective page address for which loads may use the entry.
+    pub const READ: usize = offset_of!(DataEntry, read);
+    /// Offset of the `u32` effective page address for which stores may use the entry.
+    pub const WRITE: usize = offset_of!(DataEntry, write);
+    /// Offset of the `u64` that, added to the effective address (wrapping), gives the physical one.
+    pub const DELTA: usize = offset_of!(DataEntry, delta);
+}
+
+/// The table of fetch translations of the current context: a `u32` effective page address, then a `u32` that the
+/// engine chose, here always the physical page number.
+pub mod fetch_table {
+    use super::FETCH;
+
+    /// Entries of 8 bytes; a power of two.
+    pub const ENTRIES: usize = FETCH;
+}
+
+const _: () = assert!(
+    core::mem::offset_of!(FetchEntry, tag) == 0
+        && core::mem::offset_of!(FetchEntry, code) == 4
+        && size_of::<FetchEntry>() == 8
+        && size_of::<DataEntry>() == 16
+);
+
+impl Core {
+    /// Addresses of the current data and fetch tables (see [`data_table`], [`fetch_table`]). They change with the
+    /// context, that is with PID and MSR, and hold as long as the core is not dropped.
+    #[must_use]
+    #[inline]
+    pub fn tables(&self) -> (*const u8, *const u8) {
+        let (data, fetch) = self.mmu.parts();
+        (data.as_ptr().cast(), fetch.as_ptr().cast())
+    }
+
+    /// Keeps data translations at and above physical address `limit` out of the data table, so that translated code
+    /// can turn what it finds there into host addresses without a look.
+    pub fn limit_data_table(&mut self, limit: u64) {
+        self.mmu.set_limit(limit);
+    }
+
+    /// The core is at the instruction `pc`, in a straight line that began at `start` when `retired` instructions had
+    /// retired.
+    #[inline(always)]
+    pub fn arrive(&mut self, pc: u32, start: u32, retired: u64) {
+        if self.retired != retired {
+            // Something completed since the last exception.
+            self.chain = 0;
+        }
+        self.state.pc = pc;
+        self.seq_pc = start;
+        self.retired = retired;
+    }
+
+    /// Goes on after the instruction at `pc` returned `flow`: `pc` and the count of retired instructions are exact
+    /// afterwards.
+    pub fn complete(&mut self, flow: Flow) {
+        self.finish(flow);
+        self.account();
+    }
+
+    /// Says that the core may take asynchronous interrupts where it stands (a branch, or a page was crossed).
+    #[inline]
+    pub fn at_sampling_point(&mut self) {
+        self.at_boundary = true;
+    }
+
+    /// Whether clock and pins must be looked at before the next instruction.
+    #[must_use]
+    #[inline]
+    pub fn wants_sample<B: Bus>(&self, bus: &B) -> bool {
+        self.at_boundary && (self.retired >= self.check_at || bus.attention() & self.attention_mask != 0)
+    }
+
+    /// Whether pins that matter now are asserted.
+    #[must_use]
+    #[inline]
+    pub fn wants_attention<B: Bus>(&self, bus: &B) -> bool {
+        bus.attention() & self.attention_mask != 0
+    }
+
+    /// The look at clock and pins; `self_loop` if the instruction at `pc` branches to itself. The next one is at most
+    /// `limit` instructions away.
+    pub fn sample<B: Bus>(&mut self, bus: &mut B, self_loop: bool, limit: u64) -> Option<Stop> {
+        self.boundary(bus, self_loop, limit)
+    }
+
+    /// Ends the sampling point, unless exceptions follow each other for ever: then says which.
+    #[inline]
+    pub fn leave_sampling_point(&mut self) -> Option<Interrupt> {
+        if self.at_boundary {
+            self.at_boundary = false;
+            if self.is_fatal() {
+                return Some(self.chain_interrupt);
+            }
+        }
+        None
+    }
+
+    /// Number of retired instructions at which the clock must be looked at, at a sampling point.
+    #[must_use]
+    #[inline]
+    pub fn next_sample(&self) -> u64 {
+        self.check_at
+    }
+
+    /// Whether every instruction must go through [`Core::execute`]: debug events are on, or the reset entry is in
+    /// place.
+    #[must_use]
+    #[inline]
+    pub fn needs_stepping(&self) -> bool {
+        self.debugging() || self.state.reset_entry != 0
+    }
+
+    /// Executes the instruction at `pc` without translated code; the caller completes it.
+    pub fn execute<B: Bus>(&mut self, bus: &mut B) -> Flow {
+        self.execute_one(bus)
+    }
+
+    /// Number (physical address / 4096) of the RAM page from which `pc` is fetched, if its code may be cached: not on
+    /// a 1 KB or little-endian page, nor outside RAM, and the fetch does not fault. The page is marked as holding
+    /// code.
+    #[inline]
+    pub fn code_page<B: Bus>(&mut self, bus: &B, pc: u32) -> Option<u32> {
+        match self.mmu.fast_fetch(pc) {
+            Some(page) => Some(page),
+            None => self.code_page_slow(bus, pc),
+        }
+    }
+
+    #[cold]
+    fn code_page_slow<B: Bus>(&mut self, bus: &B, pc: u32) -> Option<u32> {
+        let at = self.mmu.resolve(&self.tlb, pc, Access::Fetch).ok()?;
+        if at.block < 4096 || at.attributes & storage::E != 0 {
+            return None;
+        }
+        bus.load_u32(at.pa & !0xFFF)?;
+        bus.load_u32(at.pa | 0xFFC)?;
+        if !self.mmu.is_code_page(at.pa) && !self.mmu.mark_code(at.pa, true) {
+            return None;
+        }
+        let page = (at.pa >> 12) as u32;
+        self.mmu.install_fetch(pc, page);
+        Some(page)
+    }
+
+    /// No code of RAM page number `page` is held any more: stores to it are no longer told.
+    pub fn forget_code_page(&mut self, page: u32) {
+        self.mmu.mark_code(u64::from(page) << 12, false);
+        self.mmu.forget_fetch(page);
+    }
+
+    /// Whether the page that holds `pc` is still fetched from RAM page number `page` in the current context, as far as
+    /// the fetch table knows.
+    #[must_use]
+    #[inline]
+    pub fn still_fetches(&self, pc: u32, page: u32) -> bool {
+        self.mmu.fast_fetch(pc) == Some(page)
+    }
+
+    /// Ranges of held code that were written (physical address, bytes); the engine takes them and drops its copies
+    /// before the next instruction.
+    #[inline]
+    pub fn written_code(&mut self) -> &mut Vec<(u64, u32)> {
+        &mut self.code_writes
+    }
+}
