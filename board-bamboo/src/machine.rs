@@ -57,7 +57,7 @@ impl Bamboo {
             return Err(Refusal(format!("The host gave {} bytes of RAM instead of {size}", ram.len)));
         }
         let host = SharedHost::new(host, clocks.timebase);
-        let options = Options { pace: straps.pace, flow_control: straps.flow_control };
+        let options = Options { pace: straps.pace, input: straps.input };
         let system = builder::build(&hardware, &host, options).map_err(|error| Refusal(error.to_string()))?;
         let pvr = match config.constraints.pvr {
             0 => DEFAULT_PVR,

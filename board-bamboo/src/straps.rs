@@ -1,6 +1,6 @@
 //! The board's straps: `name=value` options of a machine.
 
-use devices_4xx::uart::Pace;
+use devices_4xx::uart::{Input, Pace};
 
 use crate::Refusal;
 
@@ -8,14 +8,14 @@ use crate::Refusal;
 const DEFAULT_MACS: [[u8; 6]; 2] =
     [[0x02, 0x44, 0x0E, 0x50, 0x00, 0x00], [0x02, 0x44, 0x0E, 0x50, 0x00, 0x01]];
 /// All straps, for messages.
-const KNOWN: &str = "mac0, mac1, serial-pace, serial-flow";
+const KNOWN: &str = "mac0, mac1, serial-pace, serial-input";
 
 /// What the straps say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Straps {
     pub(crate) macs: [[u8; 6]; 2],
     pub(crate) pace: Pace,
-    pub(crate) flow_control: bool,
+    pub(crate) input: Input,
 }
 
 impl Straps {
@@ -24,7 +24,7 @@ impl Straps {
     /// # Errors
     /// An unknown name or value, with those that are known.
     pub(crate) fn parse(straps: &[(String, String)]) -> Result<Self, Refusal> {
-        let mut parsed = Self { macs: DEFAULT_MACS, pace: Pace::Immediate, flow_control: true };
+        let mut parsed = Self { macs: DEFAULT_MACS, pace: Pace::Immediate, input: Input::Listening };
         for (name, value) in straps {
             let wrong = |wanted: &str| Refusal(format!("Strap {name}={value}: the value is to be {wanted}"));
             match (name.as_str(), value.as_str()) {
@@ -33,9 +33,9 @@ impl Straps {
                 ("serial-pace", "immediate") => parsed.pace = Pace::Immediate,
                 ("serial-pace", "line") => parsed.pace = Pace::Line,
                 ("serial-pace", _) => return Err(wrong("immediate or line")),
-                ("serial-flow", "rts") => parsed.flow_control = true,
-                ("serial-flow", "none") => parsed.flow_control = false,
-                ("serial-flow", _) => return Err(wrong("rts or none")),
+                ("serial-input", "listening") => parsed.input = Input::Listening,
+                ("serial-input", "always") => parsed.input = Input::Always,
+                ("serial-input", _) => return Err(wrong("listening or always")),
                 _ => return Err(Refusal(format!("Strap {name} is unknown; the Bamboo has {KNOWN}"))),
             }
         }
@@ -66,7 +66,7 @@ mod tests {
     fn straps_are_read() {
         assert_eq!(parse("mac1", "00:01:02:03:04:ff").unwrap().macs[1], [0, 1, 2, 3, 4, 255]);
         assert_eq!(parse("serial-pace", "line").unwrap().pace, Pace::Line);
-        assert!(!parse("serial-flow", "none").unwrap().flow_control);
+        assert_eq!(parse("serial-input", "always").unwrap().input, Input::Always);
     }
 
     #[test]
@@ -85,6 +85,6 @@ mod tests {
         ] {
             assert!(parse("mac0", mac).unwrap_err().contains("02:44:0e:50:00:00"));
         }
-        assert!(parse("serial-pace", "fast").is_err() && parse("serial-flow", "xon").is_err());
+        assert!(parse("serial-pace", "fast").is_err() && parse("serial-input", "xon").is_err());
     }
 }

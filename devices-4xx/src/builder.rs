@@ -18,7 +18,7 @@ use crate::host::{Pins, SharedLine, SharedTime};
 use crate::models::{Model, STANDARD};
 use crate::system::{Controller, System};
 use crate::tree::{Node, Tree};
-use crate::uart::Pace;
+use crate::uart::{Input, Pace};
 use crate::uic::Uic;
 
 /// Most devices that a machine may have.
@@ -53,18 +53,12 @@ pub enum BuildError {
 }
 
 /// How a machine is made beyond what the tree says.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
     /// How fast the serial ports send.
     pub pace: Pace,
-    /// Whether serial input waits for the guest's RTS.
-    pub flow_control: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { pace: Pace::Immediate, flow_control: true }
-    }
+    /// When the serial ports take characters from the host.
+    pub input: Input,
 }
 
 /// A physical address range.

@@ -81,7 +81,7 @@ fn make_uart(site: &Site<'_>) -> Result<Plug, String> {
         port: site.index,
         clock_hz: site.node.cell("clock-frequency").unwrap_or(0),
         pace: site.options.pace,
-        flow_control: site.options.flow_control,
+        input: site.options.input,
     };
     Ok(uart::Uart::new(config, site.line(0), site.pins.serial(site.index), site.time.clone()).into())
 }

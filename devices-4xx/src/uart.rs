@@ -7,9 +7,8 @@
 //!
 //! Transmitting is immediate by default: a character written to THR is gone at once and THRE is set again, so a guest
 //! never waits for a line that does not exist; [`Pace::Line`] takes the time that the divisor says. Received
-//! characters obey the guest's RTS, as a terminal with hardware flow control does, so that input piped in at the
-//! start waits until the guest's driver has opened the port instead of being lost when it clears its FIFOs; without
-//! `flow_control` they are taken whenever there is room.
+//! characters wait until the guest listens ([`Input::Listening`]), so that input piped in at the start is not lost
+//! when a driver probes the chip and clears its FIFOs; a guest that uses RTS also holds them back with it.
 //!
 //! # Threat model
 //! The guest writes all registers; the host's terminal chooses the received bytes. Both FIFOs are bounded at sixteen;
@@ -103,6 +102,17 @@ pub enum Pace {
     Line,
 }
 
+/// When characters from the host are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Input {
+    /// While the guest listens: the receive interrupt has been enabled for a millisecond (a driver that probes the
+    /// chip enables it for a moment) and RTS, if the guest uses it, is raised; or LSR is polled again and again.
+    #[default]
+    Listening,
+    /// Whenever there is room.
+    Always,
+}
+
 /// What surrounds the chip.
 #[derive(Debug, Clone, Copy)]
 pub struct Config {
@@ -112,9 +122,16 @@ pub struct Config {
     pub clock_hz: u32,
     /// How fast characters leave.
     pub pace: Pace,
-    /// Whether received characters wait for the guest's RTS.
-    pub flow_control: bool,
+    /// When characters from the host are taken.
+    pub input: Input,
 }
+
+/// So many reads of LSR in a row, with nothing received and nothing sent, are a guest that waits for input. Loops
+/// that wait for the transmitter read it once.
+const POLLS_FOR_INPUT: u32 = 1000;
+
+/// Receive interrupts that are enabled for less than this, in 1/1000 s, are a probe and no listening.
+const LISTENING_AFTER_MS: u64 = 1;
 
 /// A received character with the line errors that arrived with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,6 +162,12 @@ struct State {
     thr_empty: bool,
     /// The delta bits of MSR.
     deltas: u8,
+    /// The guest has raised RTS since reset.
+    uses_rts: bool,
+    /// Tick from which an enabled receive interrupt counts as listening; [`NEVER`] while it is off.
+    listens_at: u64,
+    /// Reads of LSR in a row that found nothing received.
+    polls: u32,
 }
 
 impl Default for State {
@@ -165,6 +188,9 @@ impl Default for State {
             shifted_at: NEVER,
             thr_empty: false,
             deltas: 0,
+            uses_rts: false,
+            listens_at: NEVER,
+            polls: 0,
         }
     }
 }
@@ -247,11 +273,26 @@ impl<L: Line, S: CharSink, T: Time> Uart<L, S, T> {
         self.update();
     }
 
-    /// Whether a character from the host would be taken now.
+    /// The tick from which a character from the host would be taken, as things are: 0 is now.
+    fn listens_at(&self) -> u64 {
+        let s = &self.state;
+        if self.looped() || s.rx.len() >= self.depth() {
+            NEVER
+        } else if self.config.input == Input::Always || s.polls >= POLLS_FOR_INPUT {
+            0
+        } else if s.mcr & MCR_RTS != 0 || !s.uses_rts {
+            s.listens_at
+        } else {
+            NEVER
+        }
+    }
+
     fn listens(&self) -> bool {
-        !self.looped()
-            && (!self.config.flow_control || self.state.mcr & MCR_RTS != 0)
-            && self.state.rx.len() < self.depth()
+        match self.listens_at() {
+            0 => true,
+            NEVER => false,
+            at => at <= self.time.ticks(),
+        }
     }
 
     fn identification(&self) -> u8 {
@@ -302,6 +343,7 @@ impl<L: Line, S: CharSink, T: Time> Uart<L, S, T> {
     fn write_mcr(&mut self, value: u8) {
         let before = self.modem_inputs();
         self.state.mcr = value & (MCR_DTR | MCR_RTS | MCR_OUT1 | MCR_OUT2 | MCR_LOOP);
+        self.state.uses_rts |= self.state.mcr & (MCR_RTS | MCR_LOOP) == MCR_RTS;
         let after = self.modem_inputs();
         let changed = before ^ after;
         for (input, delta) in [(MSR_CTS, MSR_DCTS), (MSR_DSR, MSR_DDSR), (MSR_DCD, MSR_DDCD)] {
@@ -343,10 +385,17 @@ impl<L: Line, S: CharSink, T: Time> Uart<L, S, T> {
         if value & !self.state.ier & IER_ETBEI != 0 && self.state.tx.is_empty() {
             self.state.thr_empty = true;
         }
+        if value & IER_ERBFI == 0 {
+            self.state.listens_at = NEVER;
+        } else if self.state.listens_at == NEVER {
+            self.state.listens_at =
+                self.time.ticks().saturating_add(self.time.span(LISTENING_AFTER_MS, 1000));
+        }
         self.state.ier = value;
     }
 
     fn transmit(&mut self, byte: u8) {
+        self.state.polls = 0;
         // Writing THR takes the interrupt back; it returns when THR is empty again.
         self.state.thr_empty = false;
         match self.config.pace {
@@ -411,6 +460,9 @@ impl<L: Line, S: CharSink, T: Time> Uart<L, S, T> {
             reg::MCR => self.state.mcr,
             reg::LSR => {
                 let status = self.line_status();
+                if status & LSR_DR == 0 {
+                    self.state.polls = self.state.polls.saturating_add(1);
+                }
                 self.state.overrun = false;
                 if let Some(first) = self.state.rx.front_mut() {
                     first.errors = 0;
@@ -483,13 +535,11 @@ impl<L: Line, S: CharSink, T: Time> Device for Uart<L, S, T> {
     }
     fn deadline(&self) -> u64 {
         // The host offers again once the FIFO has run empty: a burst a service, not a character a service.
-        if self.refused && self.state.rx.is_empty() && self.listens() {
-            return 0;
-        }
-        self.state.timeout_at.min(self.state.shifted_at)
+        let offer = if self.refused && self.state.rx.is_empty() { self.listens_at() } else { NEVER };
+        offer.min(self.state.timeout_at).min(self.state.shifted_at)
     }
     fn service(&mut self, now: u64) {
-        if self.state.rx.is_empty() && self.listens() {
+        if self.listens_at() <= now {
             self.refused = false;
         }
         if self.state.timeout_at <= now {

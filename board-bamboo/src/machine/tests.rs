@@ -95,11 +95,12 @@ fn a_received_character_interrupts_the_core_and_the_deadline_is_told() {
     b.machine.write(UART0 + 4, 1, 0x0B);
     b.machine.write(UART0 + 2, 1, 0x87);
     b.machine.write(UART0 + 1, 1, 1);
+    b.kept.now.set(400_000);
     assert!(!b.attention(attention::EXT));
     assert_eq!(b.machine.char_input(0, b"x"), 1);
     assert!(!b.attention(attention::EXT), "one character is below the trigger level");
     assert!(b.attention(attention::BOARD), "the character timeout is a new deadline");
-    let due = b.machine.service(0);
+    let due = b.machine.service(400_000);
     assert!(!b.attention(attention::BOARD));
     b.kept.now.set(due);
     b.machine.service(due);

@@ -11,10 +11,10 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(pace: Pace, flow_control: bool) -> Self {
+    fn new(pace: Pace, input: Input) -> Self {
         let (line, sent, now) =
             (Rc::<Cell<bool>>::default(), Rc::<RefCell<Vec<u8>>>::default(), Rc::new(Cell::new(0)));
-        let config = Config { port: 0, clock_hz: 11_059_200, pace, flow_control };
+        let config = Config { port: 0, clock_hz: 11_059_200, pace, input };
         Self { uart: Uart::new(config, line.clone(), sent.clone(), now.clone()), line, sent, now }
     }
     fn get(&mut self, offset: u64) -> u8 {
@@ -45,7 +45,7 @@ const CHARACTER: u64 = 86;
 /// The sequence by which Linux's 8250 driver tells what it found, as its source orders the accesses.
 #[test]
 fn linux_finds_a_16550a() {
-    let mut b = Bench::new(Pace::Immediate, true);
+    let mut b = Bench::new(Pace::Immediate, Input::Listening);
     // Is there anything at all: IER keeps its four bits and no others.
     b.put(reg::IER, 0x00);
     assert_eq!(b.get(reg::IER) & 0x0F, 0);
@@ -97,7 +97,7 @@ fn linux_finds_a_16550a() {
 /// How a driver measures the FIFO: loopback, a burst, and a count of what comes back.
 #[test]
 fn the_fifo_measures_sixteen() {
-    let mut b = Bench::new(Pace::Immediate, true);
+    let mut b = Bench::new(Pace::Immediate, Input::Listening);
     b.configure(0);
     b.put(reg::MCR, MCR_LOOP);
     for n in 0..=255 {
@@ -116,7 +116,7 @@ fn the_fifo_measures_sixteen() {
 /// The start-up tests for broken THRE interrupts that Linux makes.
 #[test]
 fn enabling_the_thre_interrupt_with_an_empty_thr_raises_it_every_time() {
-    let mut b = Bench::new(Pace::Immediate, true);
+    let mut b = Bench::new(Pace::Immediate, Input::Listening);
     for _ in 0..2 {
         b.put(reg::IER, IER_ETBEI);
         assert!(b.line.get());
@@ -130,7 +130,7 @@ fn enabling_the_thre_interrupt_with_an_empty_thr_raises_it_every_time() {
 
 #[test]
 fn a_written_character_leaves_at_once_and_thre_comes_back() {
-    let mut b = Bench::new(Pace::Immediate, true);
+    let mut b = Bench::new(Pace::Immediate, Input::Listening);
     b.configure(0);
     b.put(reg::IER, IER_ETBEI);
     let _ = b.get(reg::IIR_FCR);
@@ -141,7 +141,7 @@ fn a_written_character_leaves_at_once_and_thre_comes_back() {
 
 #[test]
 fn at_line_pace_a_character_takes_its_time() {
-    let mut b = Bench::new(Pace::Line, true);
+    let mut b = Bench::new(Pace::Line, Input::Listening);
     b.configure(0);
     b.put(reg::IER, IER_ETBEI);
     let _ = b.get(reg::IIR_FCR);
@@ -161,7 +161,7 @@ fn at_line_pace_a_character_takes_its_time() {
 
 #[test]
 fn at_line_pace_a_full_fifo_drops_what_is_written_too_much() {
-    let mut b = Bench::new(Pace::Line, true);
+    let mut b = Bench::new(Pace::Line, Input::Listening);
     b.configure(0);
     (0..30).for_each(|n| b.put(reg::RBR_THR, n));
     b.pass(100 * CHARACTER);
@@ -170,7 +170,7 @@ fn at_line_pace_a_full_fifo_drops_what_is_written_too_much() {
 
 #[test]
 fn the_trigger_level_decides_between_data_and_timeout() {
-    let mut b = Bench::new(Pace::Immediate, false);
+    let mut b = Bench::new(Pace::Immediate, Input::Always);
     b.configure(0x80);
     b.put(reg::IER, IER_ERBFI);
     assert_eq!(b.uart.receive(b"seven.."), 7);
@@ -199,7 +199,7 @@ fn the_trigger_level_decides_between_data_and_timeout() {
 
 #[test]
 fn interrupts_are_told_in_order_of_priority() {
-    let mut b = Bench::new(Pace::Immediate, false);
+    let mut b = Bench::new(Pace::Immediate, Input::Always);
     b.configure(0);
     b.put(reg::MCR, MCR_LOOP);
     b.put(reg::MCR, 0);
@@ -222,7 +222,7 @@ fn interrupts_are_told_in_order_of_priority() {
 
 #[test]
 fn ring_reports_its_trailing_edge_only() {
-    let mut b = Bench::new(Pace::Immediate, false);
+    let mut b = Bench::new(Pace::Immediate, Input::Always);
     b.put(reg::MCR, MCR_LOOP);
     let _ = b.get(reg::MSR);
     b.put(reg::MCR, MCR_LOOP | MCR_OUT1);
@@ -233,7 +233,7 @@ fn ring_reports_its_trailing_edge_only() {
 
 #[test]
 fn without_fifos_a_second_character_overruns_the_first() {
-    let mut b = Bench::new(Pace::Immediate, false);
+    let mut b = Bench::new(Pace::Immediate, Input::Always);
     b.put(reg::LCR, 0x03);
     b.put(reg::MCR, MCR_LOOP);
     b.put(reg::RBR_THR, b'1');
@@ -246,7 +246,7 @@ fn without_fifos_a_second_character_overruns_the_first() {
 
 #[test]
 fn a_break_in_loopback_comes_back_as_one() {
-    let mut b = Bench::new(Pace::Immediate, true);
+    let mut b = Bench::new(Pace::Immediate, Input::Listening);
     b.configure(0);
     b.put(reg::MCR, MCR_LOOP);
     b.put(reg::LCR, 0x03 | LCR_BREAK);
@@ -255,7 +255,7 @@ fn a_break_in_loopback_comes_back_as_one() {
 
 #[test]
 fn short_words_lose_their_high_bits_in_loopback() {
-    let mut b = Bench::new(Pace::Immediate, true);
+    let mut b = Bench::new(Pace::Immediate, Input::Listening);
     b.put(reg::MCR, MCR_LOOP);
     b.put(reg::LCR, 0);
     b.put(reg::RBR_THR, 0xFF);
@@ -263,24 +263,53 @@ fn short_words_lose_their_high_bits_in_loopback() {
 }
 
 #[test]
-fn input_waits_for_rts_and_is_asked_for_again_when_there_is_room() {
-    let mut b = Bench::new(Pace::Immediate, true);
+fn input_waits_until_a_driver_listens_and_is_asked_for_again_when_there_is_room() {
+    let mut b = Bench::new(Pace::Immediate, Input::Listening);
     b.configure(0);
-    assert_eq!(b.uart.receive(&[b'.'; 40]), 0);
-    assert_eq!(b.uart.deadline(), NEVER);
     b.put(reg::MCR, MCR_RTS | MCR_DTR);
-    assert_eq!(b.uart.deadline(), 0, "the host is told to offer again");
-    b.uart.service(0);
+    assert_eq!(b.uart.receive(&[b'.'; 40]), 0, "an early console has raised RTS and does not read");
+    assert_eq!(b.uart.deadline(), NEVER);
+    b.put(reg::IER, IER_ERBFI);
+    assert_eq!(b.uart.receive(&[b'.'; 40]), 0, "this may still be a probe");
+    assert_eq!(b.uart.deadline(), 1000, "the host is told to offer again");
+    b.pass(1000);
     assert_eq!(b.uart.receive(&[b'.'; 40]), FIFO_SIZE);
-    b.uart.service(0);
-    assert_ne!(b.uart.deadline(), 0);
+    b.pass(1000);
+    assert!(b.uart.deadline() > b.now.get());
     (0..FIFO_SIZE).for_each(|_| assert_eq!(b.get(reg::RBR_THR), b'.'));
+    assert!(b.uart.deadline() <= b.now.get());
+    b.put(reg::MCR, MCR_DTR);
+    assert_eq!(b.uart.receive(b"."), 0, "a driver that drops RTS wants no more");
+}
+
+#[test]
+fn a_driver_that_never_uses_rts_is_served_too() {
+    let mut b = Bench::new(Pace::Immediate, Input::Listening);
+    b.put(reg::IER, IER_ERBFI);
+    b.pass(1000);
+    assert_eq!(b.uart.receive(b"ab"), 1, "one character without FIFOs");
+}
+
+#[test]
+fn a_guest_that_polls_for_input_gets_it_and_one_that_polls_the_transmitter_does_not() {
+    let mut b = Bench::new(Pace::Immediate, Input::Listening);
+    for _ in 0..2 * POLLS_FOR_INPUT {
+        assert_ne!(b.get(reg::LSR) & LSR_THRE, 0);
+        b.put(reg::RBR_THR, b'x');
+    }
+    assert_eq!(b.uart.receive(b"ab"), 0);
+    for _ in 0..POLLS_FOR_INPUT {
+        assert_eq!(b.get(reg::LSR) & LSR_DR, 0);
+    }
     assert_eq!(b.uart.deadline(), 0);
+    assert_eq!(b.uart.receive(b"ab"), 1);
+    assert_eq!(b.get(reg::RBR_THR), b'a');
+    assert_eq!(b.uart.receive(b"b"), 1);
 }
 
 #[test]
 fn changing_the_fifo_enable_clears_both_fifos() {
-    let mut b = Bench::new(Pace::Immediate, false);
+    let mut b = Bench::new(Pace::Immediate, Input::Always);
     b.configure(0);
     assert_eq!(b.uart.receive(b"abc"), 3);
     b.put(reg::IIR_FCR, 0);
@@ -290,7 +319,7 @@ fn changing_the_fifo_enable_clears_both_fifos() {
 
 #[test]
 fn state_survives_a_round_trip_and_a_foreign_one_is_cut_to_size() {
-    let mut b = Bench::new(Pace::Immediate, false);
+    let mut b = Bench::new(Pace::Immediate, Input::Always);
     b.configure(0);
     b.put(reg::IER, IER_ERBFI);
     assert_eq!(b.uart.receive(b"hello"), 5);
