@@ -149,4 +149,4 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 #[cfg(test)]
-mod tests {}
+pub(crate) mod tests;

@@ -213,3 +213,6 @@ impl Boot<'_> {
 fn blob(tree: &Tree) -> Result<Vec<u8>, Refusal> {
     tree.to_blob().map_err(|error| Refusal(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -169,4 +169,4 @@ impl Machine for Bamboo {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
