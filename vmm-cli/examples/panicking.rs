@@ -1,6 +1,5 @@
 //! A plugin in Rust that panics where it is told to: `TOY_PANIC=init`, `probe`, or in `run` otherwise. The tests load
 //! it; it also shows what the smallest backend looks like.
-#![expect(missing_docs, reason = "a plugin exports no Rust interface")]
 
 use vmm_plugin::api::{Backend, CpuState, Engine, EngineConfig, Exit, Info, Refusal};
 use vmm_plugin::bus::PluginBus;

@@ -100,7 +100,10 @@ pub(crate) struct Calls(pub(crate) Rc<BoardSide>);
 impl HostCalls for Calls {
     fn map_ram(&mut self, pa: u64, len: u64) -> Option<RamPointer> {
         let mut ranges = self.0.ram.borrow_mut();
-        let whole = pa % 4096 == 0 && len % 4096 == 0 && len != 0 && pa.checked_add(len)? <= 1 << 36;
+        let whole = pa.is_multiple_of(4096)
+            && len.is_multiple_of(4096)
+            && len != 0
+            && pa.checked_add(len)? <= 1 << 36;
         if self.0.signals.get().is_some() || !whole || ranges.iter().any(|ram| ram.overlaps(pa, len)) {
             return None;
         }

@@ -188,7 +188,11 @@ impl Vcpu {
         if self.on_reset == OnReset::Exit || self.host.board.output.borrow().panicked() {
             return Some(Verdict::Reset);
         }
-        tracing::info!("The guest reset ({kind:?}); it boots again");
+        self.reboot(kind)
+    }
+
+    fn reboot(&mut self, kind: ResetKind) -> Option<Verdict> {
+        tracing::info!("Reset ({kind:?}): the guest boots again");
         let booted = self.files.read().and_then(|images| {
             let mut machine = self.host.machine.borrow_mut();
             machine.reset(kind);
@@ -207,7 +211,7 @@ impl Vcpu {
 
     fn serve(&mut self, request: Request) -> Option<Verdict> {
         match request {
-            Request::Reset => self.reset(ResetKind::System),
+            Request::Reset => self.reboot(ResetKind::System),
             Request::Show(what, answer) => {
                 let text = match what {
                     Show::Registers => crate::registers::dump(&self.state()),
@@ -248,7 +252,7 @@ impl Stats {
             self.ticks as f64 / f64::from(self.tb_hz.max(1)),
             self.seconds,
         );
-        for (name, value) in &self.engine {
+        for (name, value) in self.engine.iter().filter(|(name, _)| name != "retired") {
             text.push_str(&format!("{name}: {value}\n"));
         }
         text

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HALT = 1, RESET, FATAL, SPIN, BREAK, ECHO_INPUT, IDLE, HANG, STATUS }; /* HANG ignores STOP; STATUS is unknown */
+enum { HALT = 1, RESET, FATAL, SPIN, BREAK, ECHO_INPUT, IDLE, HANG, STATUS = 11, CRASH };
+/* HANG ignores STOP, STATUS is one that no host knows, CRASH takes the host down. */
 #define UART 0xE0000000ull
 
 typedef struct { const VmmBus *bus; VmmRam ram; uint32_t pc; uint64_t retired; } Engine;
@@ -49,6 +50,7 @@ static int32_t run(void *engine, uint64_t budget, VmmExit *exit, const VmmSink *
         case FATAL: exit->kind = VMM_EXIT_GUEST_FATAL; say(why, "the toy is broken"); return VMM_OK;
         case BREAK: exit->kind = VMM_EXIT_ERROR; say(why, "the engine is broken"); return VMM_OK;
         case STATUS: return 77;
+        case CRASH: *(volatile char *)1 = 0; break;
         case SPIN: case HANG: break;
         case IDLE: bus->idle(bus->ctx, VMM_NEVER); break;
         case ECHO_INPUT: /* until a line end; sleeps between characters */
