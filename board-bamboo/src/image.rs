@@ -80,7 +80,7 @@ fn raw(file: &[u8], load: u64) -> Result<Kernel, String> {
     if file.is_empty() {
         return Err("is empty".into());
     }
-    if load % 4 != 0 {
+    if !load.is_multiple_of(4) {
         return Err(format!("cannot be loaded at {load:#x}: a load address is a multiple of 4"));
     }
     let segment = Segment { address: load, bytes: file.to_vec(), size: file.len() as u64 };

@@ -134,7 +134,7 @@ impl Machine for Bamboo {
     }
 
     fn service(&mut self, now: u64) -> u64 {
-        self.host.with(|host| host.set_attention(attention::BOARD, false));
+        // The host lowers BOARD before it calls: lowering it here could lose what another thread has just queued.
         self.system.bus.service(now)
     }
 

@@ -30,7 +30,7 @@ pub(crate) fn banks(size: u64) -> Result<Vec<u64>, Refusal> {
     if left == 0 && !banks.is_empty() {
         return Ok(banks);
     }
-    let shown = if size % MB == 0 { format!("{} MB", size / MB) } else { format!("{size} bytes") };
+    let shown = if size.is_multiple_of(MB) { format!("{} MB", size / MB) } else { format!("{size} bytes") };
     Err(Refusal(format!(
         "Memory of {shown} does not fit the Bamboo: it has four banks of 4 to 512 MB, each a power of two, for example 128M or 768M"
     )))

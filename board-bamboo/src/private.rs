@@ -49,7 +49,7 @@ pub(crate) fn merge(tree: &mut Tree, clocks: &Clocks, banks: &[u64], macs: &[[u8
             node.children.push(eeprom(0x50, spd(banks.first().copied().unwrap_or(0))));
             node.children.push(eeprom(0x52, STRAPS.iter().flat_map(|word| word.to_be_bytes()).collect()));
         } else if kind("ibm,opb") {
-            node.children.extend(on_chip());
+            node.children.extend(on_chip(clocks));
         }
     });
     let (address_cells, size_cells) = tree.root.child_cells();
@@ -76,12 +76,12 @@ pub(crate) fn merge(tree: &mut Tree, clocks: &Clocks, banks: &[u64], macs: &[[u8
 }
 
 /// Blocks on the chip's peripheral bus.
-fn on_chip() -> Vec<Node> {
+fn on_chip(clocks: &Clocks) -> Vec<Node> {
     let node = |name: &str, compatible: &str, address: u32, size: u32| {
         Node::new(&format!("{name}@{address:x}")).with("compatible", compatible).with("reg", [address, size])
     };
     vec![
-        node("timer", "ppc440-vmm,gpt", 0xEF60_0000, 0x200),
+        node("timer", "ppc440-vmm,gpt", 0xEF60_0000, 0x200).with("clock-frequency", clocks.opb),
         node("spi", "ppc440-vmm,spi", 0xEF60_0900, 6),
         node("arbiter", "ppc440-vmm,opb-arbiter", 0xEF60_0A00, 0x40),
         node("gpio", "ibm,gpio-440ep", 0xEF60_0B00, 0x48),

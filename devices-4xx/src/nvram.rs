@@ -48,7 +48,7 @@ pub struct Nvram<T> {
 }
 
 const fn bcd(value: u8) -> u8 {
-    (value / 10) << 4 | value % 10
+    ((value / 10) << 4) | (value % 10)
 }
 
 const fn from_bcd(value: u8) -> i64 {

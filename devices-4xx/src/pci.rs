@@ -61,7 +61,7 @@ pub enum Window {
     Outbound,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct State {
     address: u32,
     /// PMM0-2 (LA, MA, PCILA, PCIHA each), then PTM1MS, PTM1LA, PTM2MS, PTM2LA.
@@ -71,20 +71,6 @@ struct State {
     bar: [u32; 2],
     subsystem: u32,
     interrupt: u32,
-}
-
-impl Default for State {
-    fn default() -> Self {
-        Self {
-            address: 0,
-            local: [0; 16],
-            command: 0,
-            cache_latency: 0,
-            bar: [0; 2],
-            subsystem: 0,
-            interrupt: 0,
-        }
-    }
 }
 
 /// The bridge with its bus.

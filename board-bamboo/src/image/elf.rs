@@ -121,7 +121,7 @@ pub(super) fn parse(file: &[u8]) -> Result<Kernel, String> {
     let segments = loads.iter().map(|load| load.segment(file)).collect::<Result<Vec<_>, _>>()?;
     let entry = word(file, 24).unwrap_or(0);
     let physical = loads.iter().find_map(|load| load.physical(entry));
-    let physical = physical.filter(|entry| entry % 4 == 0);
+    let physical = physical.filter(|entry| entry.is_multiple_of(4));
     let entry = physical.ok_or_else(|| format!("has its entry point {entry:#x} in none of its segments"))?;
     Ok(Kernel { format: "ELF", protocol: Protocol::Tree, segments, entry, beyond: 0 })
 }

@@ -35,7 +35,9 @@ pub(super) fn parse(file: &[u8], ram: u64) -> Result<Kernel, String> {
     }
     let bytes = &file[HEADER_SIZE..][..size.min(present)];
     let (address, entry) = (u64::from(field(DESTINATION)), u64::from(field(ENTRY)));
-    if entry % 4 != 0 || entry.checked_sub(address).is_none_or(|offset| offset >= bytes.len() as u64) {
+    if !entry.is_multiple_of(4)
+        || entry.checked_sub(address).is_none_or(|offset| offset >= bytes.len() as u64)
+    {
         let len = bytes.len();
         return Err(format!("has its entry point {entry:#x} outside of its {len} bytes at {address:#x}"));
     }

@@ -117,7 +117,7 @@ pub(super) fn parse(file: &[u8], ram: u64) -> Result<Kernel, String> {
     let load = u64::from(word(file, LOAD).unwrap_or(0));
     let entry = u64::from(word(file, ENTRY).unwrap_or(0));
     let size = bytes.len() as u64;
-    if entry % 4 != 0 || entry.checked_sub(load).is_none_or(|offset| offset >= size) {
+    if !entry.is_multiple_of(4) || entry.checked_sub(load).is_none_or(|offset| offset >= size) {
         return Err(format!("has its entry point {entry:#x} outside of its {size} bytes at {load:#x}"));
     }
     let (format, protocol, beyond) = if load == 0 {

@@ -79,7 +79,7 @@ fn the_tree_lies_in_what_the_host_maps_at_entry() {
     let mut b = bench(&config).unwrap();
     let state = b.machine.load(&images(kernel(), Some(1000))).unwrap();
     let (at, tree) = guest_tree(&b, &state);
-    assert!(at >= 7 << 20 && at < 16 << 20);
+    assert!((7 << 20..16 << 20).contains(&at));
     assert!(initrd_bounds(&tree).0 > 128 << 20, "the initrd need not be mapped");
 }
 

@@ -3,8 +3,10 @@ use std::rc::Rc;
 
 use super::*;
 
+type TestUart = Uart<Rc<Cell<bool>>, Rc<RefCell<Vec<u8>>>, Rc<Cell<u64>>>;
+
 struct Bench {
-    uart: Uart<Rc<Cell<bool>>, Rc<RefCell<Vec<u8>>>, Rc<Cell<u64>>>,
+    uart: TestUart,
     line: Rc<Cell<bool>>,
     sent: Rc<RefCell<Vec<u8>>>,
     now: Rc<Cell<u64>>,
