@@ -113,6 +113,7 @@ impl Frontend {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
+        self.places.iter().for_each(Place::drain);
         thread.join().unwrap_or_else(|_| failed("The vCPU's thread panicked; this is a defect of vmm".into()))
     }
 

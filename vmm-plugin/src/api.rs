@@ -3,7 +3,7 @@
 //! same traits again on its side of the boundary, whether a plugin came through `dlopen` or was linked in.
 //!
 //! Threads: a `Machine` and an `Engine` are created, used and dropped on one thread, the vCPU's. Other threads reach
-//! a machine only through [`Attention`] and the host's queues.
+//! a machine only through [`attention`] bits and the host's queues.
 
 pub use ppc440_core::state::CpuState;
 
@@ -106,7 +106,7 @@ pub enum Exit {
     Error(String),
 }
 
-/// How much a reset resets (DBCR0[RST], TCR[WRC] encoding).
+/// How much a reset resets (the encoding of `DBCR0[RST]` and `TCR[WRC]`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum ResetKind {

@@ -1,7 +1,7 @@
 //! The engine's side of the bus: RAM by pointer, attention bits by atomic loads, everything else by call.
 //!
 //! [`PluginBus`] is what an [`Engine`](crate::api::Engine) owns of the outside world. It implements
-//! [`ppc440_core::bus::Bus`] over the C table [`VmmBus`](crate::abi::VmmBus). Hosts make the table from a
+//! [`ppc440_core::bus::Bus`] over the C table [`VmmBus`]. Hosts make the table from a
 //! [`BusHost`] with [`serve`]; [`testing`] makes a bus without any host. Unsafe code stands in the private modules
 //! `raw` (the engine's side) and `serve` (the host's).
 

@@ -7,6 +7,7 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -17,13 +18,16 @@ use vmm_plugin::api::Refusal;
 use crate::cli::Serial;
 use crate::console::{Client, Sink};
 
+/// How long the user of a pseudo terminal has at the end of the run; it may be that there is none.
+const LAST_READ: Duration = Duration::from_millis(300);
+
 /// The input side of a port.
 #[derive(Debug)]
 pub(crate) enum Place {
     /// Nothing comes in, or standard input, which the main loop reads itself.
     Silent,
     /// The master of a pseudo terminal. Our own handle on the other end keeps it from hanging up when its user goes.
-    Pty { master: OwnedFd, _slave: OwnedFd },
+    Pty { master: OwnedFd, slave: OwnedFd },
     /// A listening socket with at most one client: ours to read, the vCPU's thread's to write.
     Listener { listener: Listener, reader: Option<OwnedFd>, client: Client },
 }
@@ -62,7 +66,7 @@ pub(crate) fn open(port: usize, serial: &Serial) -> Result<(Place, Sink), Refusa
                 .try_clone()
                 .map_err(|error| Refusal(format!("Cannot share a pseudo terminal: {error}")))?;
             eprintln!("vmm: serial{port} is {name}");
-            Ok((Place::Pty { master, _slave: slave }, Sink::Pty(output)))
+            Ok((Place::Pty { master, slave }, Sink::Pty(output)))
         }
         Serial::Unix(path) => {
             let listener = listen_unix(path)
@@ -142,6 +146,16 @@ impl Place {
             Self::Listener { reader: Some(reader), .. } => Some(reader.as_fd()),
             Self::Listener { listener: Listener::Unix(listener, _), .. } => Some(listener.as_fd()),
             Self::Listener { listener: Listener::Tcp(listener), .. } => Some(listener.as_fd()),
+        }
+    }
+
+    /// Lets the user of a pseudo terminal read what the guest said last: the end of the master discards it.
+    pub(crate) fn drain(&self) {
+        let Self::Pty { slave, .. } = self else { return };
+        let started = Instant::now();
+        while started.elapsed() < LAST_READ && rustix::io::ioctl_fionread(slave).is_ok_and(|count| count > 0)
+        {
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 
