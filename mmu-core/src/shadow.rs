@@ -292,6 +292,9 @@ impl<S: SlotStorage, P: ReplacementPolicy> Shadow<S, P> {
     }
 
     /// Drops all shadows and tells the sink so, in bounded time. Contexts keep their modes.
+    ///
+    /// For when memory behind the physical addresses moved, or the guest's TLB was written by other
+    /// ways than [`tlbwe`](Self::tlbwe) and [`set_entry`](Self::set_entry), as when a saved state is loaded.
     pub fn invalidate_all<K: ShadowSink + ?Sized>(&mut self, sink: &mut K) {
         let mut set = [0u64; 4];
         for id in 0..self.contexts.used() {

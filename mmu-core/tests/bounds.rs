@@ -142,6 +142,23 @@ fn a_generation_that_returns_finds_nothing_of_its_former_self() {
     assert_eq!(shadow.stats().evictions, 0);
 }
 
+/// The same when nothing is filled meanwhile, so that no slot is wanted.
+#[test]
+fn a_stale_slot_is_gone_before_its_generation_returns() {
+    let tlb = kernel_page();
+    let mut shadow = Shadow::new(vec![Slot::EMPTY; 300], 1, RoundRobin::new());
+    let mut sink = Counter::default();
+    for page in 0..200u32 {
+        let ctx = shadow.context(kernel(0), &mut sink);
+        shadow.fill(&tlb, ctx, kernel(0), ea(0xc000_0000 + (page << 12)), Access::Load, &mut sink).unwrap();
+    }
+    for loss in 1..70_000u32 {
+        let ctx = shadow.context(kernel((loss % 2) as u8), &mut sink);
+        assert_eq!(shadow.lookup(ctx, ea(0xc000_0000)), None, "after {loss} losses");
+        assert_eq!(shadow.lookup(ctx, ea(0xc00c_7000)), None, "after {loss} losses");
+    }
+}
+
 #[test]
 fn contexts_are_stable_until_the_least_recent_is_recycled() {
     let mut shadow = Shadow::new(ShadowStorage::<4>::EMPTY, 3, RoundRobin::new());

@@ -163,6 +163,20 @@ fn a_large_shadow_spares_what_a_smaller_entry_took_out_of_its_page() {
     assert_eq!(s.2.held.len(), 1);
 }
 
+/// The same when an entry grows: the shadow of its first 4 KiB is still right, so it stays; under a larger
+/// shadow it goes. The recorder refuses overlapping pages.
+#[test]
+fn a_shadow_that_survives_the_growth_of_its_entry_gives_way_to_a_larger_one() {
+    let mut s = pool();
+    s.2.max_page = 1 << 20;
+    s.1.set_entry(&mut s.0, 2, entry(0x1_0000, PageSize::K4, 0x3_0000, 0, ALL), &mut s.2);
+    load(&mut s, 0x1_0000, kernel(0)).unwrap();
+    s.1.set_entry(&mut s.0, 2, entry(0x1_0000, PageSize::K64, 0x3_0000, 0, ALL), &mut s.2);
+    assert_eq!((s.2.held.len(), s.2.dropped.len()), (1, 0));
+    assert_eq!(load(&mut s, 0x1_2000, kernel(0)).unwrap().size, 64 << 10);
+    assert_eq!((s.2.held.len(), s.2.dropped.len()), (1, 1));
+}
+
 /// The error path left the mmap lock held, with the pool half changed.
 #[test]
 fn a_failed_fill_changes_nothing() {
@@ -203,6 +217,15 @@ fn shadows_are_as_large_as_page_and_sink_allow_and_never_larger() {
     let large = load(&mut s, 0xc123_4567, kernel(0)).unwrap();
     assert_eq!((large.ea, large.size, large.pa), (ea(0xc120_0000), 1 << 20, pa(0x120_0000)));
     assert_eq!(load(&mut s, 0x1_3fff, kernel(0)).unwrap().size, 16 << 10);
+    // Only what takes precedence cuts a page: not a higher entry, another space or another process.
+    s.0.set_entry(10, entry(0x20_0000, PageSize::M1, 0x20_0000, 0, ALL));
+    s.0.set_entry(11, entry(0x20_0000, PageSize::K4, 0, 0, ALL));
+    s.0.set_entry(3, entry(0x20_1000, PageSize::K4, 0, 9, ALL));
+    let mut other_space = entry(0x20_2000, PageSize::K4, 0, 0, ALL);
+    other_space.word0 |= TlbEntry::TS;
+    s.0.set_entry(4, other_space);
+    assert_eq!(load(&mut s, 0x20_5000, kernel(0)).unwrap().size, 1 << 20);
+    assert_eq!(load(&mut s, 0x20_5000, kernel(9)).unwrap().size, 0x4000);
 }
 
 /// The victim could hold the page of the current PC or stack.
