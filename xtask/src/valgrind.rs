@@ -21,6 +21,9 @@ use crate::{busybox, programs, run};
 const FLAGS: &[&str] =
     &["-std=gnu99", "-O", "-static", "-s", "-w", "-fno-pie", "-no-pie", "-mregnames", "-Wa,-many"];
 
+/// What valgrind's configure script would find: an assembler that knows mfocrf and mtocrf, no AltiVec.
+const CONFIG_H: &str = "#define HAVE_AS_PPC_MFTOCRF 1\n";
+
 /// Where the programs and the recorded results are.
 pub(crate) struct Valgrind {
     /// The cache entry: `bin/`, `expected/`, `list`.
@@ -43,6 +46,7 @@ pub(crate) fn ensure(cache: &Cache) -> Result<Valgrind> {
     let key = Key::new("valgrind", 1)
         .text("compiler", &programs::compiler()?)
         .text("flags", &FLAGS.join(" "))
+        .text("config.h", CONFIG_H)
         .text("version", &version)
         .file(Path::new(programs::LIBC))?;
     let dir = cache.ensure(&key, |out| build(cache, &source, out))?;
@@ -62,8 +66,7 @@ fn build(cache: &Cache, source: &Path, out: &Path) -> Result<()> {
     for dir in [&bin, &expected, &include] {
         fs::create_dir(dir).with_context(|| format!("Cannot make {}", dir.display()))?;
     }
-    // The sources ask valgrind's configure script for AltiVec and the like: there is none.
-    fs::write(include.join("config.h"), "").context("Cannot write config.h")?;
+    fs::write(include.join("config.h"), CONFIG_H).context("Cannot write config.h")?;
     let mut list = String::new();
     for test in &tests {
         let program = bin.join(&test.program);
