@@ -177,6 +177,18 @@ fn a_shadow_that_survives_the_growth_of_its_entry_gives_way_to_a_larger_one() {
     assert_eq!((s.2.held.len(), s.2.dropped.len()), (1, 1));
 }
 
+/// And when an entry shrinks: its large shadow says more than is true now.
+#[test]
+fn a_shadow_larger_than_its_shrunken_entry_is_dropped() {
+    let mut s = pool();
+    s.2.max_page = 1 << 20;
+    s.1.set_entry(&mut s.0, 2, entry(0x1_0000, PageSize::K64, 0x3_0000, 0, ALL), &mut s.2);
+    load(&mut s, 0x1_2000, kernel(0)).unwrap();
+    s.1.set_entry(&mut s.0, 2, entry(0x1_0000, PageSize::K4, 0x3_0000, 0, ALL), &mut s.2);
+    assert_eq!((s.2.held.len(), s.2.dropped.len()), (0, 1));
+    assert_eq!(load(&mut s, 0x1_2000, kernel(0)), Err(Fault::Miss));
+}
+
 /// The error path left the mmap lock held, with the pool half changed.
 #[test]
 fn a_failed_fill_changes_nothing() {
