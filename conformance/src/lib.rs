@@ -5,4 +5,6 @@
 pub mod bare;
 pub mod elf;
 pub mod process;
+pub mod programs;
 pub mod qemu;
+pub mod vmm;
