@@ -20,6 +20,8 @@ use crate::console::{Client, Sink};
 
 /// How long the user of a pseudo terminal has at the end of the run; it may be that there is none.
 const LAST_READ: Duration = Duration::from_millis(300);
+/// How long the kernel may take to hand on what was written to a pseudo terminal.
+const HANDED_ON: Duration = Duration::from_millis(20);
 
 /// The input side of a port.
 #[derive(Debug)]

@@ -191,12 +191,18 @@ fn the_monitor_looks_resets_and_quits() {
         ("info cache", "There is no `info cache`"),
         ("dance", "There is no command `dance`"),
         ("help", "info registers  the core's registers"),
-        ("reset", "V"),
     ] {
         terminal.press(line.as_bytes());
         terminal.press(b"\r");
         terminal.until(answer);
         terminal.until("(vmm) ");
+    }
+    // The toy board adds one to the guest's first character at each reset. It speaks before or after the prompt.
+    terminal.press(b"reset\r");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !(terminal.seen.contains('V') && terminal.seen.contains("(vmm) ")) {
+        assert!(Instant::now() < deadline, "{:?}", terminal.seen);
+        terminal.read();
     }
     terminal.press(b"quix\x7ft\r");
     assert_eq!(terminal.end(), Some(0));
