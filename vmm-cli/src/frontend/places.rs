@@ -154,6 +154,8 @@ impl Place {
     /// Lets the user of a pseudo terminal read what the guest said last: the end of the master discards it.
     pub(crate) fn drain(&self) {
         let Self::Pty { slave, .. } = self else { return };
+        // What was written is not at once what can be read: the kernel hands it on from a work queue.
+        std::thread::sleep(HANDED_ON);
         let started = Instant::now();
         while started.elapsed() < LAST_READ && rustix::io::ioctl_fionread(slave).is_ok_and(|count| count > 0)
         {
