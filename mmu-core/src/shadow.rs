@@ -563,10 +563,9 @@ impl<S: SlotStorage, P: ReplacementPolicy> Shadow<S, P> {
             at = next;
         }
         if self.of_entry[entry] == NONE {
+            // Nothing is left of it but, at most, shadows in the contexts that are about to be lost.
             self.cut &= !(1 << index);
-            if *lost == [0; 4] {
-                self.entry_contexts[entry] = [0; 4];
-            }
+            self.entry_contexts[entry] = [0; 4];
         }
     }
 

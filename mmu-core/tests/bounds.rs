@@ -86,6 +86,24 @@ fn an_entry_with_thousands_of_shadows_goes_by_context() {
 }
 
 #[test]
+fn the_bulk_drop_of_one_entry_leaves_another_s_books_in_order() {
+    let mut tlb = kernel_page();
+    tlb.set_entry(7, entry(0x8000_0000, PageSize::M16, 0x100_0000, 0, ALL));
+    let mut shadow = Shadow::new(vec![Slot::EMPTY; 2048], 8, RoundRobin::new());
+    let mut sink = Counter::default();
+    for (mode, start) in [(kernel(1), 0xc000_0000), (kernel(2), 0x8000_0000)] {
+        let ctx = shadow.context(mode, &mut sink);
+        for n in 0..600u32 {
+            shadow.fill(&tlb, ctx, mode, ea(start + (n << 12)), Access::Load, &mut sink).unwrap();
+        }
+    }
+    shadow.set_entry(&mut tlb, 62, TlbEntry::EMPTY, &mut sink);
+    assert_eq!((sink.contexts.as_slice(), shadow.iter().count()), (&[ContextId(0)][..], 600));
+    shadow.set_entry(&mut tlb, 7, TlbEntry::EMPTY, &mut sink);
+    assert_eq!((sink.contexts.as_slice(), shadow.iter().count()), (&[ContextId(0), ContextId(1)][..], 0));
+}
+
+#[test]
 fn an_entry_with_just_the_limit_is_dropped_one_by_one() {
     for (count, contexts) in [(256, 0), (257, 1)] {
         let mut tlb = kernel_page();
