@@ -163,6 +163,17 @@ fn a_large_shadow_spares_what_a_smaller_entry_took_out_of_its_page() {
     assert_eq!(s.2.held.len(), 1);
 }
 
+/// The same when the sink's largest page is no page size of the 440.
+#[test]
+fn a_block_of_another_size_spares_a_smaller_entry_too() {
+    let mut s = pool();
+    s.2.max_page = 8192;
+    s.0.set_entry(9, entry(0, PageSize::M1, 0x10_0000, 0, ALL));
+    s.0.set_entry(3, entry(0x4000, PageSize::K4, 0x20_0000, 0, ALL));
+    assert_eq!(load(&mut s, 0x5000, kernel(0)).unwrap().size, 0x1000);
+    assert_eq!(load(&mut s, 0x6000, kernel(0)).unwrap().size, 0x2000);
+}
+
 /// The same when an entry grows: the shadow of its first 4 KiB is still right, so it stays; under a larger
 /// shadow it goes. The recorder refuses overlapping pages.
 #[test]
