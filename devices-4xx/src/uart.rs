@@ -106,7 +106,9 @@ pub enum Pace {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Input {
     /// While the guest listens: the receive interrupt has been enabled for a millisecond (a driver that probes the
-    /// chip enables it for a moment) and RTS, if the guest uses it, is raised; or LSR is polled again and again.
+    /// chip enables it for a moment) and RTS, if the guest uses it, is raised; or LSR is polled again and again
+    /// with RTS raised. A guest that polls without RTS is believed much later: Linux's boot wrappers poll five thousand
+    /// times, to let a person edit the command line, and would swallow what was meant for the system.
     #[default]
     Listening,
     /// Whenever there is room.
@@ -129,6 +131,9 @@ pub struct Config {
 /// So many reads of LSR in a row, with nothing received and nothing sent, are a guest that waits for input. Loops
 /// that wait for the transmitter read it once.
 const POLLS_FOR_INPUT: u32 = 1000;
+
+/// So often a guest polls that does not raise RTS: a loop without delay is there within milliseconds.
+const POLLS_WITHOUT_RTS: u32 = 100_000;
 
 /// Receive interrupts that are enabled for less than this, in 1/1000 s, are a probe and no listening.
 const LISTENING_AFTER_MS: u64 = 1;
@@ -276,9 +281,10 @@ impl<L: Line, S: CharSink, T: Time> Uart<L, S, T> {
     /// The tick from which a character from the host would be taken, as things are: 0 is now.
     fn listens_at(&self) -> u64 {
         let s = &self.state;
+        let polls = if s.mcr & MCR_RTS != 0 { POLLS_FOR_INPUT } else { POLLS_WITHOUT_RTS };
         if self.looped() || s.rx.len() >= self.depth() {
             NEVER
-        } else if self.config.input == Input::Always || s.polls >= POLLS_FOR_INPUT {
+        } else if self.config.input == Input::Always || s.polls >= polls {
             0
         } else if s.mcr & MCR_RTS != 0 || !s.uses_rts {
             s.listens_at
