@@ -346,7 +346,9 @@ impl UnicornEngine {
     }
 
     fn run_to(&mut self, end: u64) -> Result<Exit, uc_error> {
-        let mut slice = if self.eager { 1 } else { SLICE };
+        // A waiting loop shows itself only to two instructions at a time.
+        let usual = if self.eager { 2 } else { SLICE };
+        let mut slice = usual;
         loop {
             let left = end.saturating_sub(self.core().retired());
             if left == 0 {
@@ -362,7 +364,7 @@ impl UnicornEngine {
             if stop != Stop::Budget {
                 return Ok(exit(stop));
             }
-            slice = if self.eager { 1 } else { SLICE };
+            slice = usual;
             let left = end.saturating_sub(self.core().retired());
             if left == 0 || !self.usable || !self.is_worth_entering() {
                 continue;

@@ -10,7 +10,7 @@ use mmu_core::TlbEntry;
 use ppc440_core::bus::Bus;
 use ppc440_core::core::{Core, Stop};
 use ppc440_core::state::CpuState;
-use vmm_plugin::api::{Backend, Clock, Engine, EngineConfig, Exit};
+use vmm_plugin::api::{Backend, Clock, EngineConfig, Exit};
 use vmm_plugin::bus::PluginBus;
 use vmm_plugin::bus::testing::TestBus;
 
@@ -33,7 +33,7 @@ impl Random {
         (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32) as u32
     }
     fn below(&mut self, n: u32) -> u32 {
-        (u64::from(self.next()) * u64::from(n) >> 32) as u32
+        ((u64::from(self.next()) * u64::from(n)) >> 32) as u32
     }
     fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len() as u32) as usize]
