@@ -54,6 +54,9 @@ pub(crate) struct BenchArgs {
     /// Guest memory
     #[arg(long, default_value = "128")]
     megabytes: u32,
+    /// Measure this build of the VMM, with the plugins beside it, instead of building one
+    #[arg(long, value_name = "FILE")]
+    vmm: Option<PathBuf>,
     /// Write the results as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -93,10 +96,16 @@ const QEMU: &str = "qemu";
 /// Measures and prints a table.
 pub(crate) fn bench(args: &BenchArgs) -> Result<ExitCode> {
     let cache = Cache::open()?;
-    packages::require(&[packages::WORKSPACE, packages::GUEST, packages::SOURCES], &args.setup)?;
+    packages::require(&[packages::GUEST, packages::SOURCES], &args.setup)?;
     let images = images::boot(&cache, &args.setup, &KernelSource::default())?;
     let peer = qemu::ensure(&cache, &args.setup)?;
-    let vmm = boot::build_vmm()?;
+    let vmm = match &args.vmm {
+        Some(program) => program.clone(),
+        None => {
+            packages::require(&[packages::WORKSPACE], &args.setup)?;
+            boot::build_vmm()?
+        }
+    };
     let kernel = images.kernel.file("vmlinux").display().to_string();
     let initrd = images.initrd.display().to_string();
 

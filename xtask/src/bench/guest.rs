@@ -125,8 +125,9 @@ fn kilobytes(text: &str, name: &str) -> Option<u64> {
     line.split_whitespace().next()?.parse::<u64>().ok().map(|number| number * 1024)
 }
 
-/// Resident bytes of the mappings that together make up the guest's memory: adjacent ones are summed,
-/// because protection changes split a mapping.
+/// Resident bytes of the mappings that together make up the guest's memory: the smallest stretch of at least its size.
+/// Adjacent mappings are summed, because protection changes split one, and a larger one is taken, because the kernel
+/// joins anonymous neighbours; what the neighbour holds then counts as the guest's.
 fn resident_of_size(smaps: &str, size: u64) -> Option<u64> {
     let mut run: Option<(u64, u64, u64)> = None; // start, end, resident
     let mut runs = Vec::new();
@@ -155,7 +156,10 @@ fn resident_of_size(smaps: &str, size: u64) -> Option<u64> {
         }
     }
     runs.extend(run);
-    runs.into_iter().filter(|(start, end, _)| end - start == size).map(|(_, _, resident)| resident).max()
+    let fitting = runs.into_iter().filter(|(start, end, _)| end - start >= size);
+    fitting
+        .min_by_key(|(start, end, resident)| (end - start, u64::MAX - resident))
+        .map(|(_, _, resident)| resident)
 }
 
 /// Reads `bench: NAME MINIMUM MEDIAN UNIT (...)`; the minimum is taken, as the least disturbed run.
