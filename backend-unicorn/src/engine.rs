@@ -21,13 +21,13 @@ use crate::uc::{End, MSR_IS_DS, MSR_PR, Registers, Uc};
 use crate::watch::WatchedBus;
 
 /// Instructions that the interpreter executes between two looks.
-const SLICE: u64 = 512;
+const SLICE: u64 = 1024;
 /// As `SLICE`, right after Unicorn was stopped by a trap or a missing page: about one TLB miss of Linux.
 const SHORT_SLICE: u64 = 96;
 /// The most that Unicorn executes between two looks at the clock: tens of microseconds.
 const NATIVE_SLICE: u64 = 32_768;
-/// Samples after which a place is entered in Unicorn.
-const HOT: u8 = 4;
+/// Samples after which a place is entered in Unicorn: of 1 to 64 the best compromise between boot and loops.
+const HOT: u8 = 8;
 /// Native instructions below which an entry did not pay.
 const SHORT_STAY: u64 = 400;
 /// Doublings of the time for which a place is left to the core after entries that did not pay.

@@ -28,7 +28,7 @@ const STABLE_PID: u64 = 200_000;
 const CREDIT_LIMIT: i64 = 4000 * CREDIT_PER_BLOCK;
 /// Instructions' worth of one translated block: interpreted instructions earn one each, native ones the same. So
 /// translating never takes more than a fixed share of the time.
-pub(crate) const CREDIT_PER_BLOCK: i64 = 2000;
+pub(crate) const CREDIT_PER_BLOCK: i64 = 4000;
 
 /// Why the block hook stopped the execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
