@@ -116,6 +116,7 @@ impl Core {
 
     /// Translates one address for a data access; `cause` is the ESR of its exceptions.
     pub(crate) fn resolve_data(&mut self, ea: u32, access: Access, cause: u32) -> Result<Resolved, Flow> {
+        self.mmu.hint(self.state.pc, self.state.gpr[1]);
         match self.mmu.resolve(&self.tlb, ea, access) {
             Ok(resolved) => Ok(resolved),
             Err(fault) => Err(self.data_fault(fault, ea, cause)),
@@ -258,6 +259,7 @@ impl Core {
             let at = Resolved { pa: u64::from(pc), attributes: storage::I, block: 4096 };
             return Ok(self.read_physical(bus, at, 4) as u32);
         }
+        self.mmu.hint(pc, self.state.gpr[1]);
         match self.mmu.resolve(&self.tlb, pc, Access::Fetch) {
             Ok(at) => Ok(self.read_physical(bus, at, 4) as u32),
             Err(Fault::Miss) => Err(self.raise(Exception::plain(Interrupt::InstructionTlb))),

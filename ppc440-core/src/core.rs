@@ -14,6 +14,7 @@ use crate::exec;
 use crate::fpu::Fpscr;
 use crate::mmu::Mmu;
 use crate::op::Op;
+use crate::options::Options;
 use crate::state::CpuState;
 use crate::timers::Timers;
 
@@ -83,7 +84,7 @@ pub struct Core {
     pub(crate) chain: u32,
     pub(crate) chain_interrupt: Interrupt,
     /// One retired instruction is one tick.
-    icount: bool,
+    pub(crate) icount: bool,
     /// Under icount: machine time, and the number of retired instructions at which it was told.
     synced_now: u64,
     synced_retired: u64,
@@ -109,16 +110,20 @@ impl Core {
     /// A core in the given state. Under `icount` its clock is the number of retired instructions.
     #[must_use]
     pub fn new(state: &CpuState, icount: bool) -> Self {
-        Self::with_shadow_pages(state, icount, crate::mmu::POOL)
+        Self::with_options(state, Options { icount, ..Options::default() })
     }
 
     /// As [`Core::new`], with a pool of `pages` shadow pages (1 to 65,535; numbers outside are brought inside).
     #[must_use]
     pub fn with_shadow_pages(state: &CpuState, icount: bool, pages: usize) -> Self {
+        Self::with_options(state, Options { icount, shadow_pages: pages, ..Options::default() })
+    }
+
+    pub(crate) fn build(state: &CpuState, options: Options) -> Self {
         let mut core = Self {
             state: state.clone(),
             tlb: Tlb::new(),
-            mmu: Mmu::with_pool(pages),
+            mmu: Mmu::new(options.shadow_pages, options.policy),
             timers: Timers::new(),
             pending: Exception::plain(Interrupt::Program),
             npc: 0,
@@ -128,7 +133,7 @@ impl Core {
             attention_mask: 0,
             chain: 0,
             chain_interrupt: Interrupt::Program,
-            icount,
+            icount: options.icount,
             synced_now: 0,
             synced_retired: 0,
             board_deadline: 0,

@@ -266,6 +266,7 @@ impl<B: Bus> Interpreter<B> {
         if core.state.reset_entry != 0 {
             return None;
         }
+        core.mmu.hint(pc, core.state.gpr[1]);
         let at = core.mmu.resolve(&core.tlb, pc, Access::Fetch).ok()?;
         if at.block < 4096 || at.attributes & storage::E != 0 {
             return None;

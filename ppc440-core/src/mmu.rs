@@ -9,12 +9,15 @@ use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use mmu_core::policy::{AnyPolicy, PolicyKind};
+use mmu_core::trace::Outcome;
 use mmu_core::{
-    Access, ContextId, EffectiveAddress, Fault, Mode, Shadow, ShadowPage, ShadowSink, Slot, Stats, Tlb,
-    TlbEntry, Translation,
+    Access, ContextId, EffectiveAddress, Fault, Mode, Shadow, ShadowInfo, ShadowPage, ShadowSink, Slot,
+    Stats, Tlb, TlbEntry, Translation,
 };
 
 use crate::bits::{msr, storage};
+use crate::record::{Recorder, Registers};
 
 /// Data translations of one context.
 pub(crate) const DATA: usize = 512;
@@ -78,6 +81,7 @@ struct Fast {
     limit: u64,
     /// Guest pages above 4 KB that translations in the table were cut from, with their contexts.
     large: Vec<(ContextId, ShadowPage)>,
+    recorder: Option<Box<Recorder>>,
 }
 
 /// Where in the table the data translation of `ea` in the part that begins at `base` lies.
@@ -150,6 +154,9 @@ impl ShadowSink for Fast {
     }
 
     fn drop(&mut self, ctx: ContextId, page: &ShadowPage) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.dropped(page);
+        }
         if page.size > 4096 {
             self.large.retain(|held| *held != (ctx, *page));
             self.drop_pieces(ctx, page);
@@ -201,7 +208,8 @@ pub(crate) struct Resolved {
 /// The core's MMU: shadow bookkeeping, direct-mapped table and the current contexts.
 #[derive(Debug)]
 pub(crate) struct Mmu {
-    shadow: Shadow<Vec<Slot>>,
+    shadow: Shadow<Vec<Slot>, AnyPolicy>,
+    policy: PolicyKind,
     fast: Fast,
     data_mode: Mode,
     fetch_mode: Mode,
@@ -215,16 +223,19 @@ pub(crate) struct Mmu {
     current: Option<(Mode, Mode, bool)>,
     slow_data: bool,
     bypass: bool,
+    /// Every reference is recorded, so none may be answered by the table.
+    recording: bool,
 }
 
 impl Mmu {
-    /// A pool of `pages` shadows, 1 to 65,535.
-    pub(crate) fn with_pool(pages: usize) -> Self {
+    /// A pool of `pages` shadows, 1 to 65,535, under `policy`.
+    pub(crate) fn new(pages: usize, policy: PolicyKind) -> Self {
         let data = vec![DataEntry::EMPTY; PARTS * DATA].into_boxed_slice();
         let fetch = vec![FetchEntry::EMPTY; PARTS * FETCH].into_boxed_slice();
         let mode = Mode { pid: 0, address_space: false, user: false };
         let mut mmu = Self {
-            shadow: Shadow::new(vec![Slot::EMPTY; pages.clamp(1, 65_535)], CONTEXTS, Default::default()),
+            shadow: Shadow::new(vec![Slot::EMPTY; pages.clamp(1, 65_535)], CONTEXTS, policy.into()),
+            policy,
             fast: Fast {
                 data: data.try_into().unwrap_or_else(|_| unreachable!()),
                 fetch: fetch.try_into().unwrap_or_else(|_| unreachable!()),
@@ -232,6 +243,7 @@ impl Mmu {
                 code: Vec::new(),
                 limit: u64::MAX,
                 large: Vec::new(),
+                recorder: None,
             },
             data_mode: mode,
             fetch_mode: mode,
@@ -242,6 +254,7 @@ impl Mmu {
             current: None,
             slow_data: false,
             bypass: false,
+            recording: false,
         };
         mmu.set_mode(0, 0, false);
         mmu
@@ -264,13 +277,16 @@ impl Mmu {
             self.shadow.context(self.data_mode, &mut self.fast)
         };
         self.slow_data = slow_data;
+        if let Some(recorder) = &mut self.fast.recorder {
+            recorder.set_registers(registers(self.fetch_mode, self.data_mode));
+        }
         self.retag();
     }
 
     fn retag(&mut self) {
         let part = |context: ContextId, slow| if slow { SLOW } else { usize::from(context.0) };
-        self.data_base = DATA * part(self.data_context, self.slow_data || self.bypass);
-        self.fetch_base = FETCH * part(self.fetch_context, self.bypass);
+        self.data_base = DATA * part(self.data_context, self.slow_data || self.bypass || self.recording);
+        self.fetch_base = FETCH * part(self.fetch_context, self.bypass || self.recording);
     }
 
     /// Uses no cached translation at all while on: the oracle's way.
@@ -304,7 +320,7 @@ impl Mmu {
 
     /// Records that the page that holds `ea` in the current fetch context is the code cache's page `code`.
     pub(crate) fn install_fetch(&mut self, ea: u32, code: u32) {
-        if !self.bypass {
+        if !self.bypass && !self.recording {
             self.fast.fetch[fetch_slot(self.fetch_base, ea)] = FetchEntry { tag: ea & !0xFFF, code };
             self.fast.used |= 1 << (self.fetch_base / FETCH);
         }
@@ -352,24 +368,92 @@ impl Mmu {
             *held == context && page.contains(EffectiveAddress(ea)) && allowed(page)
         });
         let page = match large {
-            Some((_, page)) => *page,
-            None => self.shadow.fill(tlb, context, mode, EffectiveAddress(ea), access, &mut self.fast)?,
+            Some((_, page)) if !self.recording => *page,
+            _ => {
+                let misses = if self.recording { self.shadow.stats().misses } else { 0 };
+                let filled =
+                    self.shadow.fill(tlb, context, mode, EffectiveAddress(ea), access, &mut self.fast);
+                if self.recording {
+                    self.record_access(ea, access, filled, misses);
+                }
+                filled?
+            }
         };
         self.fast.install_piece(context, &page, ea);
         let pa = page.translate(EffectiveAddress(ea)).0;
         Ok(Resolved { pa, attributes: page.attributes.0, block: page.size.min(4096) })
     }
 
+    #[cold]
+    fn record_access(&mut self, ea: u32, access: Access, filled: Result<ShadowPage, Fault>, misses: u64) {
+        let installed = self.shadow.stats().misses != misses;
+        let (block, outcome) = match filled {
+            Ok(page) => (page.size.min(4096), if installed { Outcome::Installed } else { Outcome::Hit }),
+            Err(Fault::Miss) => (4096, Outcome::GuestMiss),
+            Err(Fault::Protection) => (4096, Outcome::Protection),
+        };
+        if let Some(recorder) = &mut self.fast.recorder {
+            recorder.access(ea, block, access, outcome);
+        }
+    }
+
+    /// Records everything from now on.
+    pub(crate) fn record(&mut self, tlb: &Tlb, sp: u32) {
+        self.invalidate_all();
+        let registers = registers(self.fetch_mode, self.data_mode);
+        self.fast.recorder = Some(Box::new(Recorder::new(tlb, registers, sp)));
+        self.recording = true;
+        self.retag();
+    }
+
+    /// What was recorded since the last call.
+    pub(crate) fn recorded(&mut self, tlb: &Tlb) -> Vec<u8> {
+        self.fast.recorder.as_mut().map_or_else(Vec::new, |recorder| recorder.take(tlb))
+    }
+
+    /// Events that found no room.
+    pub(crate) fn events_lost(&self) -> u64 {
+        self.fast.recorder.as_ref().map_or(0, |recorder| recorder.lost())
+    }
+
+    /// Every shadow and the mode that its context stands for.
+    pub(crate) fn shadows(&self) -> impl Iterator<Item = (ShadowInfo, Option<Mode>)> + '_ {
+        self.shadow.iter().map(|shadow| (shadow, self.shadow.mode_of(shadow.context)))
+    }
+
     pub(crate) fn tlbwe(&mut self, tlb: &mut Tlb, index: u8, ws: u8, value: u32, stid: u8) {
+        if let Some(recorder) = &mut self.fast.recorder {
+            recorder.write(index, ws, value, stid);
+        }
         self.shadow.tlbwe(tlb, index, ws, value, stid, &mut self.fast);
     }
 
     pub(crate) fn set_entry(&mut self, tlb: &mut Tlb, index: u8, entry: TlbEntry) {
+        if let Some(recorder) = &mut self.fast.recorder {
+            recorder.write_entry(index, entry);
+        }
         self.shadow.set_entry(tlb, index, entry, &mut self.fast);
     }
 
     pub(crate) fn invalidate_all(&mut self) {
+        if let Some(recorder) = &mut self.fast.recorder {
+            recorder.invalidated();
+        }
         self.shadow.invalidate_all(&mut self.fast);
+    }
+
+    /// The pool's size and policy.
+    pub(crate) fn shape(&self) -> (usize, PolicyKind) {
+        (self.shadow.capacity(), self.policy)
+    }
+
+    /// Tells the policy where the guest runs: worth calling before what may be a fill.
+    #[inline]
+    pub(crate) fn hint(&mut self, pc: u32, sp: u32) {
+        self.shadow.hint(EffectiveAddress(pc), EffectiveAddress(sp));
+        if let Some(recorder) = &mut self.fast.recorder {
+            recorder.set_stack(sp);
+        }
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -406,5 +490,15 @@ impl Mmu {
             self.fast.code[word] &= !bit;
         }
         true
+    }
+}
+
+/// What the two modes say of PID and MSR.
+fn registers(fetch: Mode, data: Mode) -> Registers {
+    Registers {
+        pid: data.pid,
+        instruction_space: fetch.address_space,
+        data_space: data.address_space,
+        user: data.user,
     }
 }

@@ -7,6 +7,7 @@ use ppc440_core::bits::{msr, tcr};
 use ppc440_core::core::{Core, Stop};
 use ppc440_core::flat::FlatBus;
 use ppc440_core::interp::Interpreter;
+use ppc440_core::options::{Options, PolicyKind};
 use ppc440_core::state::CpuState;
 use proptest::prelude::*;
 
@@ -176,10 +177,19 @@ fn machine(case: &Case) -> (CpuState, FlatBus) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 2000, ..ProptestConfig::default() })]
     #[test]
-    fn running_in_slices_equals_stepping(case in case()) {
+    fn running_in_slices_equals_stepping(
+        case in case(),
+        shadow_pages in prop::sample::select(vec![1usize, 2, 5, 4096]),
+        policy in prop::sample::select(PolicyKind::ALL.to_vec()),
+        record in prop::bool::weighted(0.2),
+    ) {
         let (state, mut run_bus) = machine(&case);
         let mut step_bus = run_bus.clone();
-        let mut runner = Interpreter::new(Core::new(&state, true));
+        let options = Options { icount: true, shadow_pages, policy };
+        let mut runner = Interpreter::new(Core::with_options(&state, options));
+        if record {
+            runner.core_mut().record_tlb();
+        }
         let mut stepper = Core::new(&state, true);
         for &slice in case.slices.iter().cycle().take(12) {
             let stopped = runner.run(&mut run_bus, slice);
