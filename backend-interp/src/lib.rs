@@ -4,6 +4,7 @@ use mmu_core::Stats;
 use ppc440_core::bus::Bus;
 use ppc440_core::core::{Core, Stop};
 use ppc440_core::interp::Interpreter;
+use ppc440_core::options::{Options, PolicyKind, SHADOW_PAGES, policy_by_number};
 use ppc440_core::state::CpuState;
 use vmm_plugin::api::{Backend, Clock, Engine, EngineConfig, Exit, Info, Refusal, ResetKind, caps};
 use vmm_plugin::bus::PluginBus;
@@ -27,15 +28,18 @@ impl Backend for Interp {
     }
 
     fn create(&self, config: &EngineConfig, bus: PluginBus) -> Result<Box<dyn Engine>, Refusal> {
-        if config.tlb_policy != 0 {
-            return Err(format!("Backend interp has no TLB policy number {}; it has 0", config.tlb_policy).into());
-        }
-        let state = CpuState::reset(0);
-        let icount = config.clock == Clock::Icount;
-        let core = match config.shadow_pages {
-            0 => Core::new(&state, icount),
-            pages => Core::with_shadow_pages(&state, icount, pages as usize),
+        let Some(policy) = policy_by_number(config.tlb_policy) else {
+            let (number, last) = (config.tlb_policy, PolicyKind::ALL.len());
+            return Err(
+                format!("Backend interp has no TLB policy number {number}; it has 0 to {last}").into()
+            );
         };
+        let shadow_pages = match config.shadow_pages {
+            0 => SHADOW_PAGES,
+            pages => pages as usize,
+        };
+        let options = Options { icount: config.clock == Clock::Icount, shadow_pages, policy };
+        let core = Core::with_options(&CpuState::reset(0), options);
         Ok(Box::new(InterpEngine { machine: Interpreter::new(core), bus }))
     }
 }
@@ -93,11 +97,31 @@ impl Engine for InterpEngine {
             ("bulk_drops", bulk_drops),
             ("tlb_writes", tlb_writes),
             ("tlb_overlaps", overlaps),
+            ("trace_events_lost", self.machine.core().events_lost()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into()
     }
+
+    fn inspect(&mut self, topic: &str) -> String {
+        if topic == TLB { self.machine.core().describe_shadows() } else { String::new() }
+    }
+
+    fn record(&mut self, topic: &str) -> Result<(), Refusal> {
+        if topic != TLB {
+            return Err(format!("Backend interp cannot record `{topic}`; it can record `{TLB}`").into());
+        }
+        self.machine.core_mut().record_tlb();
+        Ok(())
+    }
+
+    fn recorded(&mut self) -> Vec<u8> {
+        self.machine.core_mut().recorded()
+    }
 }
+
+/// The one thing that can be inspected and recorded.
+const TLB: &str = "tlb";
 
 /// Why the interpreter stopped, in the host's words.
 fn exit(stop: Stop) -> Exit {

@@ -279,7 +279,8 @@ typedef struct VmmEngineConfig {
    */
   uint32_t shadow_pages;
   /**
-   * Replacement policy by number; 0 takes the default.
+   * Replacement policy: 0 takes the engine's default, 1 round robin, 2 sparing, 3 clock, 4 LRU, 5 tree pseudo-LRU,
+   * 6 random.
    */
   uint32_t tlb_policy;
   /**

@@ -232,7 +232,8 @@ pub struct VmmEngineConfig {
     pub clock: u32,
     /// Shadow pages that the engine may hold; 0 takes the engine's default.
     pub shadow_pages: u32,
-    /// Replacement policy by number; 0 takes the default.
+    /// Replacement policy: 0 takes the engine's default, 1 round robin, 2 sparing, 3 clock, 4 LRU, 5 tree pseudo-LRU,
+    /// 6 random.
     pub tlb_policy: u32,
     /// Zero.
     pub reserved: u32,
@@ -319,6 +320,30 @@ pub struct VmmBackend {
     pub stats: Option<unsafe extern "C" fn(engine: *mut c_void, out: *const VmmCounterSink)>,
     /// Any thread. A further table by name, or null. Optional powers only. May be null: none.
     pub extension: Option<unsafe extern "C" fn(ctx: *const c_void, name: VmmBytes) -> *const c_void>,
+}
+
+/// Name under which [`VmmBackend`]'s `extension` gives a [`VmmInspect`].
+pub const VMM_EXTENSION_INSPECT: &str = "inspect";
+
+/// Extension of a backend: its engines' insides, for people who study them. It lives as long as the library. Each
+/// entry may be null.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct VmmInspect {
+    /// `sizeof(VmmInspect)`.
+    pub size: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// vCPU's thread. Text about `topic` goes to `out`, nothing if there is nothing to tell. The topic `tlb` is what
+    /// shadows the guest's TLB.
+    pub describe: Option<unsafe extern "C" fn(engine: *mut c_void, topic: VmmBytes, out: *const VmmSink)>,
+    /// vCPU's thread. Starts to record `topic` in memory of the engine that is bounded. The topic `tlb` is the trace
+    /// format of `mmu-core`.
+    pub record:
+        Option<unsafe extern "C" fn(engine: *mut c_void, topic: VmmBytes, why: *const VmmSink) -> i32>,
+    /// vCPU's thread. What was recorded since the last call goes to `out` and is forgotten by the engine. The pieces
+    /// of all calls, in a row, are the recording.
+    pub recorded: Option<unsafe extern "C" fn(engine: *mut c_void, out: *const VmmSink)>,
 }
 
 /// What a board may ask of its host. The table lives as long as the machine. All entries: vCPU's thread.

@@ -8,6 +8,7 @@
 pub use ppc440_core::state::CpuState;
 
 pub use ppc440_core::bus::{NEVER, attention};
+pub use ppc440_core::options::{PolicyKind, UnknownPolicy, policy_by_number};
 
 use crate::bus::PluginBus;
 use crate::host::BoardHost;
@@ -83,7 +84,8 @@ pub struct EngineConfig {
     pub clock: Clock,
     /// Shadow pages that the engine may hold; 0 takes the engine's default.
     pub shadow_pages: u32,
-    /// Replacement policy by number, see `mmu-core`; 0 takes the default.
+    /// Replacement policy: 0 takes the default, `n` is number `n - 1` of [`PolicyKind::ALL`]; see
+    /// [`policy_by_number`].
     pub tlb_policy: u32,
 }
 
@@ -150,6 +152,23 @@ pub trait Engine {
     fn retired(&self) -> u64;
     /// Counters for `info stats`, as (name, value).
     fn stats(&self) -> Vec<(String, u64)> {
+        Vec::new()
+    }
+    /// Text about `topic`, empty if there is nothing to tell. The topic `tlb`: what shadows the guest's TLB.
+    fn inspect(&mut self, topic: &str) -> String {
+        let _ = topic;
+        String::new()
+    }
+    /// Starts to record `topic` in bounded memory. The topic `tlb`: [`mmu-core`'s trace
+    /// format](https://docs.rs/mmu-core/latest/mmu_core/trace/), which `policy-lab` replays.
+    ///
+    /// # Errors
+    /// That the engine cannot, in one sentence.
+    fn record(&mut self, topic: &str) -> Result<(), Refusal> {
+        Err(format!("This backend cannot record `{topic}`; backend interp can").into())
+    }
+    /// What was recorded since the last call; the pieces of all calls in a row are the recording.
+    fn recorded(&mut self) -> Vec<u8> {
         Vec::new()
     }
 }

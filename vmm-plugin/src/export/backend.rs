@@ -9,7 +9,7 @@ use ppc440_core::state::CpuState;
 use crate::abi::*;
 use crate::api::{Backend, Clock, Constraints, Engine, EngineConfig, Exit, Refusal};
 use crate::bus::PluginBus;
-use crate::ffi::{fill, guard, panic_text, put};
+use crate::ffi::{borrow, fill, guard, panic_text, put, text};
 
 /// What an engine pointer points to.
 struct Slot {
@@ -33,7 +33,7 @@ pub(super) const fn table<T: Backend + 'static>(instance: &'static T) -> VmmBack
         set_state: Some(set_state),
         retired: Some(retired),
         stats: Some(stats),
-        extension: None,
+        extension: Some(extension),
     }
 }
 
@@ -180,5 +180,48 @@ unsafe extern "C" fn stats(engine: *mut c_void, out: *const VmmCounterSink) {
     for (name, value) in slot.call(|engine| engine.stats()).unwrap_or_default() {
         // SAFETY: the sink's owner asks to be called like this.
         unsafe { put(*ctx, VmmBytes::lend(name.as_bytes()), value) };
+    }
+}
+
+static INSPECT: VmmInspect = VmmInspect {
+    size: size_of::<VmmInspect>() as u32,
+    reserved: 0,
+    describe: Some(describe),
+    record: Some(record),
+    recorded: Some(recorded),
+};
+
+unsafe extern "C" fn extension(_: *const c_void, name: VmmBytes) -> *const c_void {
+    // SAFETY: see above.
+    match unsafe { borrow(name) } {
+        name if name == VMM_EXTENSION_INSPECT.as_bytes() => (&raw const INSPECT).cast(),
+        _ => std::ptr::null(),
+    }
+}
+
+unsafe extern "C" fn describe(engine: *mut c_void, topic: VmmBytes, out: *const VmmSink) {
+    // SAFETY: see above.
+    unsafe {
+        let topic = text(topic);
+        if let Ok(told) = slot(engine).call(|engine| engine.inspect(&topic)) {
+            put(out, told.as_bytes());
+        }
+    }
+}
+
+unsafe extern "C" fn record(engine: *mut c_void, topic: VmmBytes, why: *const VmmSink) -> i32 {
+    // SAFETY: see above.
+    unsafe {
+        let topic = text(topic);
+        guard(why, || slot(engine).call(|engine| engine.record(&topic))?)
+    }
+}
+
+unsafe extern "C" fn recorded(engine: *mut c_void, out: *const VmmSink) {
+    // SAFETY: see above.
+    unsafe {
+        if let Ok(bytes) = slot(engine).call(|engine| engine.recorded()) {
+            put(out, &bytes);
+        }
     }
 }

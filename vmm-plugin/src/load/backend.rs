@@ -32,6 +32,7 @@ pub(super) struct Table {
     set_state: unsafe extern "C" fn(*mut c_void, *const CpuState, *const VmmSink, *const VmmSink) -> i32,
     retired: unsafe extern "C" fn(*mut c_void) -> u64,
     stats: Option<unsafe extern "C" fn(*mut c_void, *const VmmCounterSink)>,
+    extension: Option<unsafe extern "C" fn(*const c_void, VmmBytes) -> *const c_void>,
 }
 
 // SAFETY: the factory's entries may be called from any thread and the table's contents never change; entries that take
@@ -60,7 +61,23 @@ impl Table {
             set_state: need!(set_state),
             retired: need!(retired),
             stats: table.stats,
+            extension: table.extension,
         })
+    }
+
+    /// The backend's [`VmmInspect`], if it has one of at least our size.
+    ///
+    /// # Safety
+    /// The library is initialised and kept loaded.
+    unsafe fn inspect(&self) -> Option<VmmInspect> {
+        // SAFETY: an entry of a table of our ABI; the caller vouches for the library.
+        let table = unsafe { self.extension?(self.ctx, VmmBytes::lend(VMM_EXTENSION_INSPECT.as_bytes())) };
+        let table = table.cast::<VmmInspect>();
+        // SAFETY: null, or it begins with its size; only if that fits is the rest looked at.
+        unsafe {
+            (!table.is_null() && (&raw const (*table).size).read() as usize >= size_of::<VmmInspect>())
+                .then(|| table.read())
+        }
     }
 }
 
@@ -130,7 +147,10 @@ impl Backend for LoadedBackend {
         if engine.is_null() {
             return Err("The backend returned no engine".into());
         }
-        Ok(Box::new(LoadedEngine { engine, table: self.table, _bus: bus, _plugin: self.plugin.clone() }))
+        // SAFETY: see above.
+        let inspect = unsafe { self.table.inspect() };
+        let (table, plugin) = (self.table, self.plugin.clone());
+        Ok(Box::new(LoadedEngine { engine, table, inspect, _bus: bus, _plugin: plugin }))
     }
 }
 
@@ -138,6 +158,7 @@ impl Backend for LoadedBackend {
 struct LoadedEngine {
     engine: *mut c_void,
     table: Table,
+    inspect: Option<VmmInspect>,
     _bus: PluginBus,
     _plugin: Plugin,
 }
@@ -217,5 +238,29 @@ impl Engine for LoadedEngine {
             Some(stats) => collect_counters(|out| unsafe { stats(self.engine, out) }),
             None => Vec::new(),
         }
+    }
+
+    fn inspect(&mut self, topic: &str) -> String {
+        let Some(describe) = self.inspect.and_then(|table| table.describe) else { return String::new() };
+        let topic = VmmBytes::lend(topic.as_bytes());
+        // SAFETY: see above.
+        Pieces::collect(|out| unsafe { describe(self.engine, topic, out) }).1.text()
+    }
+
+    fn record(&mut self, topic: &str) -> Result<(), Refusal> {
+        match self.inspect.and_then(|table| table.record) {
+            Some(record) => {
+                let topic = VmmBytes::lend(topic.as_bytes());
+                // SAFETY: see above.
+                outcome(Pieces::collect(|why| unsafe { record(self.engine, topic, why) }))
+            }
+            None => Err(format!("This backend cannot record `{topic}`; backend interp can").into()),
+        }
+    }
+
+    fn recorded(&mut self) -> Vec<u8> {
+        let Some(recorded) = self.inspect.and_then(|table| table.recorded) else { return Vec::new() };
+        // SAFETY: see above.
+        Pieces::collect(|out| unsafe { recorded(self.engine, out) }).1.bytes()
     }
 }
