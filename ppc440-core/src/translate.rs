@@ -96,6 +96,26 @@ impl Core {
         self.at_boundary = true;
     }
 
+    /// Whether the core may take asynchronous interrupts where it stands and has not looked yet.
+    #[must_use]
+    #[inline]
+    pub fn sampling(&self) -> bool {
+        self.at_boundary
+    }
+
+    /// Whether exceptions follow each other for ever.
+    #[must_use]
+    #[inline]
+    pub fn fatal(&self) -> bool {
+        self.is_fatal()
+    }
+
+    /// Makes the count of retired instructions exact at `pc`.
+    #[inline]
+    pub fn settle(&mut self) {
+        self.account();
+    }
+
     /// Whether clock and pins must be looked at before the next instruction.
     #[must_use]
     #[inline]

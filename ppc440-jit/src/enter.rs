@@ -1,0 +1,111 @@
+//! Into translated code and out of it: the unsafe half of the driver. What makes it sound: translated code touches the
+//! frame, the guest's RAM below the limit that the data table keeps, the tables of the core and the jump cache, and
+//! nothing else; it runs only inside [`enter`], which borrows the whole engine and the bus; and the functions that it
+//! calls get that same borrow back through the frame's `owner`, one at a time.
+
+use core::ffi::c_void;
+
+use ppc440_core::core::{Core, Flow};
+use ppc440_core::exec::{self, Handler};
+use ppc440_core::op::Op;
+
+use crate::frame::ANCHOR;
+use crate::machine::{DirectRam, Jit};
+
+/// Runs translated code at host address `host` until it leaves.
+pub(crate) fn enter<B: DirectRam>(jit: &mut Jit<B>, bus: &mut B, host: usize) {
+    let gate = jit.gate();
+    jit.bus = bus;
+    let owner: *mut Jit<B> = jit;
+    // SAFETY: `gate` is the address of the fixed code's entry, which has this signature and keeps the calling
+    // convention; it was written before the first block and stays. The anchor is inside the frame of `*owner`, and
+    // everything it leads to is alive: see the module text.
+    unsafe {
+        (*owner).frame.owner = owner.cast();
+        let anchor = (&raw mut *(*owner).frame).cast::<u8>().add(ANCHOR);
+        let gate: extern "sysv64" fn(*mut u8, usize) = core::mem::transmute(gate);
+        gate(anchor, host);
+    }
+    jit.bus = core::ptr::null_mut();
+}
+
+/// The addresses of the functions that translated code calls.
+pub(crate) struct Entries {
+    pub(crate) call: usize,
+    pub(crate) call_and_end: usize,
+    pub(crate) leave: usize,
+    pub(crate) lookup: usize,
+}
+
+pub(crate) fn entries<B: DirectRam>() -> Entries {
+    Entries {
+        call: call::<B> as *const () as usize,
+        call_and_end: call_and_end::<B> as *const () as usize,
+        leave: leave::<B> as *const () as usize,
+        lookup: lookup::<B> as *const () as usize,
+    }
+}
+
+/// The address of the semantics of `word`, for [`call`].
+pub(crate) fn handler<B: DirectRam>(word: u32) -> usize {
+    exec::decode::<B>(word) as *const () as usize
+}
+
+/// # Safety
+/// `owner` is what [`enter`] put into the frame, and translated code is running.
+unsafe fn borrow<'a, B: DirectRam>(owner: *mut c_void) -> (&'a mut Jit<B>, &'a mut B) {
+    // SAFETY: `enter` holds both exclusively and does not use them while translated code runs; translated code holds
+    // no reference, and calls one function at a time.
+    unsafe {
+        let jit = &mut *owner.cast::<Jit<B>>();
+        let bus = &mut *jit.bus;
+        (jit, bus)
+    }
+}
+
+/// Executes one instruction by the core's semantics.
+fn execute<B: DirectRam>(core: &mut Core, bus: &mut B, handler: usize, word: u32) -> Flow {
+    // SAFETY: translated code passes what `handler` returned for this very bus type.
+    let handler: Handler<B> = unsafe { core::mem::transmute(handler) };
+    handler(core, bus, Op(word))
+}
+
+extern "sysv64" fn call<B: DirectRam>(
+    owner: *mut c_void,
+    word: u32,
+    pc: u32,
+    handler: usize,
+    block: u32,
+) -> usize {
+    // SAFETY: called by translated code.
+    let (jit, bus) = unsafe { borrow::<B>(owner) };
+    jit.arrive(pc, block);
+    let flow = execute(&mut jit.frame.core, bus, handler, word);
+    jit.called(bus, flow, block)
+}
+
+extern "sysv64" fn call_and_end<B: DirectRam>(
+    owner: *mut c_void,
+    word: u32,
+    pc: u32,
+    handler: usize,
+    block: u32,
+) -> usize {
+    // SAFETY: called by translated code.
+    let (jit, bus) = unsafe { borrow::<B>(owner) };
+    jit.arrive(pc, block);
+    let flow = execute(&mut jit.frame.core, bus, handler, word);
+    jit.ended(bus, flow)
+}
+
+extern "sysv64" fn leave<B: DirectRam>(owner: *mut c_void, site: u32) -> usize {
+    // SAFETY: called by translated code.
+    let (jit, bus) = unsafe { borrow::<B>(owner) };
+    jit.left_by(bus, site)
+}
+
+extern "sysv64" fn lookup<B: DirectRam>(owner: *mut c_void, target: u32) -> usize {
+    // SAFETY: called by translated code.
+    let (jit, bus) = unsafe { borrow::<B>(owner) };
+    jit.jumped_to(bus, target)
+}

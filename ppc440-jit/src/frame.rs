@@ -1,0 +1,169 @@
+//! What translated code sees besides the guest's registers, and the fixed code around the blocks: how the driver
+//! enters, how an instruction calls the core, how a jump finds its target.
+
+use core::ffi::c_void;
+use core::mem::offset_of;
+
+use ppc440_core::core::Core;
+use ppc440_core::translate::{STATE_OFFSET, fetch_table};
+
+use crate::cache::{JUMPS, JumpEntry};
+use crate::emit::{
+    Alu, Cond, Emitter, Mem, R8, R12, R13, R14, R15, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, Shift,
+};
+
+/// RBP points this far into the guest's registers.
+pub(crate) const BIAS: i32 = 128;
+
+/// The memory that translated code works on. `repr(C)`, as it is reached by offset.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Frame {
+    pub(crate) core: Core,
+    /// Instructions that may retire before the driver must be asked, as of the last time that R12 was written back.
+    pub(crate) left: i64,
+    /// The tables of the current context.
+    pub(crate) data_table: *const u8,
+    pub(crate) fetch_table: *const u8,
+    /// The jump cache of the current mode.
+    pub(crate) jumps: *const JumpEntry,
+    /// Where the guest's physical address 0 lies.
+    pub(crate) ram: *mut u8,
+    /// The argument of the functions below.
+    pub(crate) owner: *mut c_void,
+    /// `fn(owner, word, pc, handler, block) -> 0 or where to go on`.
+    pub(crate) call: usize,
+    /// The same; always tells where to go on.
+    pub(crate) call_and_end: usize,
+    /// `fn(owner, site) -> where to go on`.
+    pub(crate) leave: usize,
+    /// `fn(owner, target) -> where to go on`.
+    pub(crate) lookup: usize,
+}
+
+/// Where RBP points.
+pub(crate) const ANCHOR: usize = offset_of!(Frame, core) + STATE_OFFSET + BIAS as usize;
+
+macro_rules! frame_field {
+    ($name:ident) => {
+        Mem::new(RBP, offset_of!(Frame, $name) as i32 - ANCHOR as i32)
+    };
+}
+
+pub(crate) const FETCH_TABLE: Mem = frame_field!(fetch_table);
+
+/// Offset of a page's entry in the fetch table.
+pub(crate) const fn fetch_slot(ea: u32) -> i32 {
+    ((ea >> 12) as usize % fetch_table::ENTRIES * 8) as i32
+}
+
+/// Offsets of the fixed code.
+#[derive(Debug, Default)]
+pub(crate) struct Stubs {
+    /// `extern "sysv64" fn(anchor, host address)`.
+    pub(crate) enter: usize,
+    /// Jumped to: returns to the driver.
+    pub(crate) exit: usize,
+    /// Called with the arguments of [`Frame::call`] but the first.
+    pub(crate) call: usize,
+    /// Jumped to, likewise.
+    pub(crate) call_and_end: usize,
+    /// Jumped to with a site in EAX.
+    pub(crate) leave: usize,
+    /// Jumped to with an effective address in EAX: through the jump cache.
+    pub(crate) indirect: usize,
+    /// Likewise, without the cache.
+    pub(crate) indirect_slow: usize,
+}
+
+/// Makes the fixed code, for offset 0.
+pub(crate) fn fixed_code() -> (alloc::vec::Vec<u8>, Stubs) {
+    let mut e = Emitter::default();
+    let mut stubs = Stubs::default();
+    let saved = [RBX, RBP, R12, R13, R14, R15];
+
+    // Six registers and the return address leave the stack 8 bytes off a multiple of 16.
+    stubs.enter = e.here();
+    for register in saved {
+        e.push(register);
+    }
+    e.alu64_imm(Alu::Sub, RSP, 8);
+    e.mov64(RBP, RDI);
+    reload(&mut e);
+    e.jump_reg(RSI);
+
+    stubs.exit = e.here();
+    e.alu64_imm(Alu::Add, RSP, 8);
+    for register in saved.into_iter().rev() {
+        e.pop(register);
+    }
+    e.ret();
+
+    // Called: the stack is 8 bytes off.
+    stubs.call = e.here();
+    e.alu64_imm(Alu::Sub, RSP, 8);
+    e.store64(frame_field!(left), R12);
+    e.load64(RDI, frame_field!(owner));
+    e.call_mem(frame_field!(call));
+    reload(&mut e);
+    e.alu64_imm(Alu::Add, RSP, 8);
+    e.test64(RAX, RAX);
+    let elsewhere = e.jump_if(Cond::NotEqual);
+    e.ret();
+    e.bind_here(elsewhere);
+    e.alu64_imm(Alu::Add, RSP, 8);
+    e.jump_reg(RAX);
+
+    stubs.call_and_end = e.here();
+    ask(&mut e, frame_field!(call_and_end));
+
+    stubs.leave = e.here();
+    e.mov(RSI, RAX);
+    ask(&mut e, frame_field!(leave));
+
+    // The fetch table tells which RAM page the target lies in now; the jump cache's entry must be of that page.
+    //
+    //     RDX = fetch_table[EAX]; if its tag is not EAX's page, ask
+    //     RDX = EAX | page << 32; if jumps[EAX].key != RDX, ask; jump to jumps[EAX].host
+    stubs.indirect = e.here();
+    e.mov(RCX, RAX);
+    e.shift_imm(Shift::Shr, RCX, 12);
+    e.alu_imm(Alu::And, RCX, fetch_table::ENTRIES as u32 - 1);
+    e.load64(RDX, FETCH_TABLE);
+    e.load64(RDX, Mem::indexed(RDX, RCX, 3, 0));
+    e.mov(RCX, RAX);
+    e.alu_imm(Alu::And, RCX, 0xFFF);
+    e.alu64(Alu::Or, RDX, RCX);
+    e.alu(Alu::Cmp, RDX, RAX);
+    let miss = e.jump_if(Cond::NotEqual);
+    e.mov(RCX, RAX);
+    e.alu_imm(Alu::And, RCX, (JUMPS as u32 - 1) << 2);
+    e.load64(RSI, frame_field!(jumps));
+    e.alu64_mem(Alu::Cmp, RDX, Mem::indexed(RSI, RCX, 2, offset_of!(JumpEntry, key) as i32));
+    let other = e.jump_if(Cond::NotEqual);
+    e.jump_mem(Mem::indexed(RSI, RCX, 2, offset_of!(JumpEntry, host) as i32));
+    e.bind_here(miss);
+    e.bind_here(other);
+
+    stubs.indirect_slow = e.here();
+    e.mov(RSI, RAX);
+    ask(&mut e, frame_field!(lookup));
+    let _ = R8;
+    (e.code, stubs)
+}
+
+/// Calls the function at `function` with the owner as its first argument, and goes where it says.
+fn ask(e: &mut Emitter, function: Mem) {
+    e.store64(frame_field!(left), R12);
+    e.load64(RDI, frame_field!(owner));
+    e.call_mem(function);
+    reload(e);
+    e.jump_reg(RAX);
+}
+
+/// The fixed registers, after anything may have changed what they hold.
+fn reload(e: &mut Emitter) {
+    e.load64(R12, frame_field!(left));
+    e.load64(R14, frame_field!(ram));
+    e.load64(R15, frame_field!(data_table));
+}

@@ -1,0 +1,363 @@
+//! The driver: finds or makes the block at the program counter, enters it, and does between blocks what the reference
+//! core's own driver does, in the same order and at the same points.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+
+use ppc440_core::bits::{msr, xer};
+use ppc440_core::bus::Bus;
+use ppc440_core::core::{Core, Flow, Stop};
+
+use crate::buffer::CodeMemory;
+use crate::cache::{Cache, JUMPS, JitStats};
+use crate::enter;
+use crate::frame::{Frame, Stubs, fixed_code};
+use crate::translate::{MOST, Source, mode, translate};
+
+/// Most instructions between two points where interrupts are taken: a page.
+const TAIL: u64 = 1024;
+/// Code that a block may need at most, generously.
+const BLOCK_BYTES: usize = MOST * 400 + 4096;
+
+/// A bus whose RAM translated code may reach by pointer.
+///
+/// # Safety
+/// `ram` must point to `len` bytes that are the guest's RAM from physical address 0 on, valid for reads and writes
+/// (by anyone, at any time) until `ram_generation` changes, which happens only during calls of the bus.
+pub unsafe trait DirectRam: Bus {
+    /// Host address and length in bytes of the RAM at physical address 0; length 0 if there is none.
+    fn ram(&self) -> (*mut u8, usize);
+    /// Changes when [`DirectRam::ram`] does.
+    fn ram_generation(&self) -> u32;
+}
+
+/// A core with its translated code.
+pub struct Jit<B> {
+    pub(crate) frame: Box<Frame>,
+    pub(crate) bus: *mut B,
+    cache: Cache,
+    stubs: Stubs,
+    /// `left` counts down to this number of retired instructions.
+    limit: u64,
+    /// From this number of retired instructions on, the run is stepped to its end.
+    tail: u64,
+    /// The last instruction branches to itself.
+    self_loop: bool,
+    ram_generation: Option<u32>,
+    inline: bool,
+    words: Vec<u32>,
+}
+
+impl<B> fmt::Debug for Jit<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Jit")
+            .field("core", &self.frame.core)
+            .field("stats", &self.cache.stats)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<B: DirectRam> Jit<B> {
+    /// An engine around `core`, with `memory` for its code: 1 MB at least, 32 MB serve well.
+    ///
+    /// # Panics
+    /// If there is less than 1 MB of memory.
+    #[must_use]
+    pub fn new(core: Core, memory: CodeMemory) -> Self {
+        assert!(memory.len() >= 1 << 20, "Code memory of {} bytes is too small: 1 MB at least", memory.len());
+        let mut cache = Cache::new(memory);
+        let (code, stubs) = fixed_code();
+        cache.add_fixed(&code);
+        let entries = enter::entries::<B>();
+        let frame = Box::new(Frame {
+            core,
+            left: 0,
+            data_table: core::ptr::null(),
+            fetch_table: core::ptr::null(),
+            jumps: cache.jumps.as_ptr(),
+            ram: core::ptr::null_mut(),
+            owner: core::ptr::null_mut(),
+            call: entries.call,
+            call_and_end: entries.call_and_end,
+            leave: entries.leave,
+            lookup: entries.lookup,
+        });
+        Self {
+            frame,
+            bus: core::ptr::null_mut(),
+            cache,
+            stubs,
+            limit: 0,
+            tail: 0,
+            self_loop: false,
+            ram_generation: None,
+            inline: true,
+            words: Vec::new(),
+        }
+    }
+
+    /// Whether instructions are translated (the default), or each becomes a call to the reference core: to tell a
+    /// wrong translation from a wrong driver. Drops what is translated.
+    pub fn set_inline(&mut self, inline: bool) {
+        self.inline = inline;
+        self.flush();
+    }
+
+    /// The core. Its registers are current between two calls of [`Jit::run`].
+    #[must_use]
+    pub fn core(&self) -> &Core {
+        &self.frame.core
+    }
+
+    /// The core. A state that is restored into it takes effect at the next [`Jit::run`].
+    pub fn core_mut(&mut self) -> &mut Core {
+        &mut self.frame.core
+    }
+
+    /// Counters.
+    #[must_use]
+    pub fn stats(&self) -> JitStats {
+        self.cache.stats
+    }
+
+    /// Drops everything that was translated, after RAM was changed behind the core's back.
+    pub fn flush(&mut self) {
+        self.cache.clear();
+    }
+
+    /// Executes one instruction without any cache; see [`Core::step`].
+    pub fn step(&mut self, bus: &mut B) -> Option<Stop> {
+        self.frame.core.step(bus)
+    }
+
+    /// Executes exactly `budget` instructions, unless something ends the run before. An instruction that faults does
+    /// not count.
+    pub fn run(&mut self, bus: &mut B, budget: u64) -> Stop {
+        self.follow_ram(bus);
+        let end = self.frame.core.retired().saturating_add(budget);
+        self.tail = end.saturating_sub(TAIL);
+        let mut self_loop = false;
+        loop {
+            let core = &mut self.frame.core;
+            let retired = core.retired();
+            if retired >= end {
+                return Stop::Budget;
+            }
+            if core.sampling() {
+                core.settle();
+                if self_loop || core.wants_sample(bus) {
+                    if let Some(stop) = core.sample(bus, self_loop, end - retired) {
+                        return stop;
+                    }
+                    if core.retired() >= end {
+                        return Stop::Budget;
+                    }
+                }
+                if let Some(interrupt) = core.leave_sampling_point() {
+                    return Stop::Fatal(interrupt);
+                }
+            }
+            let host = self.next(bus);
+            if host == self.exit() {
+                let flow = self.frame.core.execute(bus);
+                self_loop = flow == Flow::SelfLoop;
+                self.frame.core.complete(flow);
+                self.follow_ram(bus);
+            } else {
+                self.cache.stats.entered += 1;
+                self.self_loop = false;
+                enter::enter(self, bus, host);
+                self_loop = self.self_loop;
+            }
+        }
+    }
+
+    /// The address of the fixed code that enters.
+    pub(crate) fn gate(&self) -> usize {
+        self.cache.memory.address(self.stubs.enter)
+    }
+
+    fn exit(&self) -> usize {
+        self.cache.memory.address(self.stubs.exit)
+    }
+
+    /// Takes over the bus's RAM if it is not the one that is known.
+    fn follow_ram(&mut self, bus: &B) {
+        if self.ram_generation != Some(bus.ram_generation()) {
+            self.ram_generation = Some(bus.ram_generation());
+            let (pointer, len) = bus.ram();
+            self.frame.ram = pointer;
+            self.frame.core.limit_data_table(len as u64 & !0xFFF);
+        }
+    }
+
+    /// Translated code is at `pc` in `block`.
+    #[inline]
+    pub(crate) fn arrive(&mut self, pc: u32, block: u32) {
+        let start = self.cache.blocks[block as usize].pc;
+        let retired = self.limit.wrapping_sub(self.frame.left as u64);
+        self.frame.core.arrive(pc, start, retired);
+        self.cache.stats.helped += 1;
+    }
+
+    /// After a call in the middle of `block` that returned `flow`: 0 to go on in the block, else where to go on.
+    #[inline]
+    pub(crate) fn called(&mut self, bus: &mut B, flow: Flow, block: u32) -> usize {
+        if self.ram_generation != Some(bus.ram_generation()) {
+            self.follow_ram(bus);
+        }
+        let core = &mut self.frame.core;
+        match flow {
+            Flow::Next => {}
+            Flow::Refetch => {
+                let page = self.cache.blocks[block as usize].page;
+                let pc = core.registers().pc;
+                if pc & 0xFFF == 0xFFC || !core.still_fetches(pc, page) {
+                    return self.ended(bus, flow);
+                }
+            }
+            _ => return self.ended(bus, flow),
+        }
+        // The instruction may have moved a deadline, raised a pin or changed the context.
+        if core.next_sample() < self.limit || core.wants_attention(bus) {
+            let retired = self.limit.wrapping_sub(self.frame.left as u64);
+            self.limit = retired;
+            self.frame.left = 0;
+        }
+        (self.frame.data_table, self.frame.fetch_table) = core.tables();
+        0
+    }
+
+    /// After an instruction that ends its block and returned `flow`: where to go on.
+    pub(crate) fn ended(&mut self, bus: &mut B, flow: Flow) -> usize {
+        self.follow_ram(bus);
+        self.frame.core.complete(flow);
+        if flow == Flow::SelfLoop {
+            self.self_loop = true;
+            return self.exit();
+        }
+        self.go_on(bus)
+    }
+
+    /// Translated code goes on by `site`, which is not led to a block, or must look at clock and pins.
+    pub(crate) fn left_by(&mut self, bus: &mut B, site: u32) -> usize {
+        let (target, sampling) = {
+            let site = &self.cache.sites[site as usize];
+            (site.target, site.sampling)
+        };
+        self.arrive_at(target, sampling);
+        let generation = self.cache.generation;
+        let host = self.go_on(bus);
+        if host != self.exit() && self.cache.generation == generation {
+            // The block was found a moment ago, where `go_on` left the core.
+            let core = &mut self.frame.core;
+            if core.registers().pc == target
+                && let Some(page) = core.code_page(bus, target)
+                && let Some(block) = self.cache.find(page, target, Self::mode(core))
+            {
+                self.cache.link(site, block);
+            }
+        }
+        host
+    }
+
+    /// Translated code jumps to `target`, which the jump cache does not have, or must look at clock and pins.
+    pub(crate) fn jumped_to(&mut self, bus: &mut B, target: u32) -> usize {
+        self.arrive_at(target, true);
+        self.go_on(bus)
+    }
+
+    fn arrive_at(&mut self, target: u32, sampling: bool) {
+        let retired = self.limit.wrapping_sub(self.frame.left as u64);
+        let core = &mut self.frame.core;
+        core.arrive(target, target, retired);
+        if sampling {
+            core.at_sampling_point();
+        }
+    }
+
+    /// Where to go on at the core's program counter without the driver, or the exit.
+    fn go_on(&mut self, bus: &mut B) -> usize {
+        let core = &mut self.frame.core;
+        if core.sampling() && (core.wants_sample(bus) || core.fatal()) {
+            return self.exit();
+        }
+        let _ = core.leave_sampling_point();
+        self.next(bus)
+    }
+
+    fn mode(core: &Core) -> u8 {
+        let state = core.registers();
+        let bit = |set: bool, bit: u8| if set { bit } else { 0 };
+        bit(state.msr & msr::PR != 0, mode::USER)
+            | bit(state.msr & msr::FP != 0, mode::FLOAT)
+            | bit(state.xer & xer::SO != 0, mode::SO)
+    }
+
+    /// The block at the core's program counter, found or made, with everything set for it to run; the exit if the
+    /// instruction there must be stepped.
+    fn next(&mut self, bus: &mut B) -> usize {
+        if !self.frame.core.written_code().is_empty() {
+            self.drop_written_code();
+        }
+        let core = &mut self.frame.core;
+        let retired = core.retired();
+        if retired >= self.tail || core.needs_stepping() {
+            return self.exit();
+        }
+        let pc = core.registers().pc;
+        let Some(page) = core.code_page(bus, pc) else { return self.exit() };
+        let mode = Self::mode(core);
+        let block = match self.cache.find(page, pc, mode) {
+            Some(block) => block,
+            None => match self.translate(bus, page, pc, mode) {
+                Some(block) => block,
+                None => return self.exit(),
+            },
+        };
+        self.cache.remember_jump(block);
+        let core = &self.frame.core;
+        self.limit = core.next_sample().min(self.tail);
+        self.frame.left = self.limit.wrapping_sub(retired) as i64;
+        (self.frame.data_table, self.frame.fetch_table) = core.tables();
+        self.frame.jumps = self.cache.jumps[usize::from(mode) * JUMPS..].as_ptr();
+        self.cache.host(block)
+    }
+
+    #[cold]
+    fn drop_written_code(&mut self) {
+        let mut writes = core::mem::take(self.frame.core.written_code());
+        for (pa, len) in writes.drain(..) {
+            let core = &mut self.frame.core;
+            self.cache.written(pa, len, |page| core.forget_code_page(page));
+        }
+        // Gives the allocation back for the next time.
+        *self.frame.core.written_code() = writes;
+    }
+
+    #[cold]
+    fn translate(&mut self, bus: &B, page: u32, pc: u32, mode: u8) -> Option<u32> {
+        if self.cache.room() < BLOCK_BYTES {
+            self.cache.clear();
+            self.cache.stats.full += 1;
+        }
+        let pa = u64::from(page) << 12 | u64::from(pc & 0xFFC);
+        let words = ((4096 - (pc & 0xFFF)) / 4) as usize;
+        self.words.clear();
+        for word in 0..words.min(MOST) as u64 {
+            self.words.push(bus.load_u32(pa + 4 * word)?);
+        }
+        let source = Source {
+            words: &self.words,
+            pc,
+            mode,
+            block: self.cache.blocks.len() as u32,
+            first_site: self.cache.sites.len() as u32,
+            at: self.cache.next_offset(),
+            page_ends: words <= MOST,
+        };
+        let made = translate(source, &self.stubs, &enter::handler::<B>, self.inline);
+        Some(self.cache.add(pc, page, mode, made.words, &made.code, &made.sites))
+    }
+}

@@ -1,0 +1,172 @@
+//! Branches, condition register logic and traps.
+
+use ppc440_core::op::Op;
+
+use super::regs::{CR, CTR, LR};
+use super::{Then, Translator};
+use crate::emit::{Alu, Cond, Hole, RAX, RCX, RDX, Shift};
+
+impl Translator<'_> {
+    /// b, bc, bclr, bcctr. `flags` tells which CR field the host's flags still stand for.
+    pub(super) fn branch(&mut self, op: Op, flags: Option<(u32, bool)>) -> Option<Then> {
+        match (op.primary(), op.xo()) {
+            (18, _) => {
+                let target = if op.aa() { op.li() } else { self.pc().wrapping_add(op.li()) };
+                self.link_register(op);
+                self.flush();
+                self.go_to(target, true);
+            }
+            (16, _) => {
+                let target = if op.aa() { op.bd() } else { self.pc().wrapping_add(op.bd()) };
+                let not_taken = self.condition(op, flags, true);
+                self.go_to(target, true);
+                self.otherwise(not_taken);
+            }
+            (19, 16) => {
+                let lr = self.read(LR);
+                // The target is read before LK replaces it; EAX lives through the condition.
+                self.e.mov(RAX, lr);
+                let not_taken = self.condition(op, flags, true);
+                self.e.alu_imm(Alu::And, RAX, !3);
+                self.go_to_eax();
+                self.otherwise(not_taken);
+            }
+            (19, 528) => {
+                let ctr = self.read(CTR);
+                self.e.mov(RAX, ctr);
+                let not_taken = self.condition(op, flags, false);
+                self.e.alu_imm(Alu::And, RAX, !3);
+                self.go_to_eax();
+                self.otherwise(not_taken);
+            }
+            _ => return None,
+        }
+        Some(Then::End)
+    }
+
+    /// LR <- the next instruction, if LK is set.
+    fn link_register(&mut self, op: Op) {
+        if op.lk() {
+            let next = self.pc().wrapping_add(4);
+            let lr = self.write(LR);
+            self.e.mov_imm(lr, next);
+        }
+    }
+
+    /// Writes everything back and jumps out if the condition of BO and BI does not hold; CTR counts down if BO asks
+    /// for it and `counts` allows. Changes neither EAX nor, before it has used them, the flags.
+    fn condition(&mut self, op: Op, flags: Option<(u32, bool)>, counts: bool) -> alloc::vec::Vec<Hole> {
+        let bo = op.rt() as u32;
+        let counts = counts && bo & 4 == 0;
+        let on_cr = bo & 16 == 0;
+        let wanted = bo & 8 != 0;
+        let mut holes = alloc::vec::Vec::new();
+        self.link_register(op);
+        // What the host's flags say of the CR bit, unless counting will have changed them.
+        let field = op.ra() as u32 / 4;
+        let fused = flags.filter(|(of, _)| on_cr && !counts && *of == field && op.ra() % 4 != 3);
+        let cr = if on_cr && fused.is_none() { Some(self.read(CR)) } else { None };
+        let ctr = counts.then(|| self.modify(CTR));
+        if let Some(ctr) = ctr {
+            self.e.alu_imm(Alu::Sub, ctr, 1);
+        }
+        self.flush();
+        if counts {
+            let fails = if bo & 2 != 0 { Cond::NotEqual } else { Cond::Equal };
+            holes.push(self.e.jump_if(fails));
+        }
+        if let Some(cr) = cr {
+            self.e.test_imm(cr, 0x8000_0000 >> op.ra());
+            holes.push(self.e.jump_if(if wanted { Cond::Equal } else { Cond::NotEqual }));
+        } else if let Some((_, signed)) = fused {
+            let holds = match (op.ra() % 4, signed) {
+                (0, true) => Cond::Less,
+                (0, false) => Cond::Below,
+                (1, true) => Cond::Greater,
+                (1, false) => Cond::Above,
+                _ => Cond::Equal,
+            };
+            holes.push(self.e.jump_if(if wanted { holds.not() } else { holds }));
+        }
+        holes
+    }
+
+    /// The way of a branch that is not taken, if there is one.
+    fn otherwise(&mut self, not_taken: alloc::vec::Vec<Hole>) {
+        if !not_taken.is_empty() {
+            for hole in not_taken {
+                self.e.bind_here(hole);
+            }
+            self.go_to(self.pc().wrapping_add(4), true);
+        }
+    }
+
+    /// CR logic and mcrf. False if it is none of them.
+    pub(super) fn condition_logic(&mut self, op: Op) -> bool {
+        let (bt, ba, bb) = (op.rt() as u32, op.ra() as u32, op.rb() as u32);
+        match op.xo() {
+            0 => {
+                let cr = self.modify(CR);
+                let (to, from) = (28 - 4 * op.bf(), 28 - 4 * op.bfa());
+                self.e.mov(RAX, cr);
+                self.e.shift_imm(Shift::Shr, RAX, from);
+                self.e.alu_imm(Alu::And, RAX, 0xF);
+                self.e.shift_imm(Shift::Shl, RAX, to);
+                self.e.alu_imm(Alu::And, cr, !(0xF << to));
+                self.e.alu(Alu::Or, cr, RAX);
+            }
+            33 | 129 | 193 | 225 | 257 | 289 | 417 | 449 => {
+                let cr = self.modify(CR);
+                self.e.mov(RAX, cr);
+                self.e.shift_imm(Shift::Shr, RAX, 31 - ba);
+                self.e.mov(RCX, cr);
+                self.e.shift_imm(Shift::Shr, RCX, 31 - bb);
+                let (alu, complement_b, complement) = match op.xo() {
+                    33 => (Alu::Or, false, true),
+                    129 => (Alu::And, true, false),
+                    193 => (Alu::Xor, false, false),
+                    225 => (Alu::And, false, true),
+                    257 => (Alu::And, false, false),
+                    289 => (Alu::Xor, false, true),
+                    417 => (Alu::Or, true, false),
+                    _ => (Alu::Or, false, false),
+                };
+                if complement_b {
+                    self.e.not(RCX);
+                }
+                self.e.alu(alu, RAX, RCX);
+                if complement {
+                    self.e.not(RAX);
+                }
+                self.e.alu_imm(Alu::And, RAX, 1);
+                self.e.shift_imm(Shift::Shl, RAX, 31 - bt);
+                self.e.alu_imm(Alu::And, cr, !(0x8000_0000 >> bt));
+                self.e.alu(Alu::Or, cr, RAX);
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// twi, and tw: the core traps if the condition holds.
+    pub(super) fn trap(&mut self, op: Op) -> bool {
+        let to = op.rt();
+        let ra = self.read(op.ra());
+        let rb = if op.primary() == 31 { Some(self.read(op.rb())) } else { None };
+        let mut slow = self.slow_way(alloc::vec::Vec::new());
+        match rb {
+            Some(rb) => self.e.alu(Alu::Cmp, ra, rb),
+            None => self.e.alu_imm(Alu::Cmp, ra, op.si()),
+        }
+        for (bit, cond) in
+            [(16, Cond::Less), (8, Cond::Greater), (4, Cond::Equal), (2, Cond::Below), (1, Cond::Above)]
+        {
+            if to & bit != 0 {
+                slow.holes.push(self.e.jump_if(cond));
+            }
+        }
+        let _ = RDX;
+        self.resume_here(slow);
+        true
+    }
+}

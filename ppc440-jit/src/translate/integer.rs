@@ -1,0 +1,436 @@
+//! Fixed-point arithmetic, logic, rotates, shifts and compares. What each emitter does is told in terms of the guest's
+//! registers; the semantics are `ppc440_core::exec`'s.
+
+use ppc440_core::op::Op;
+
+use super::regs::{CR, XER};
+use super::{Translator, mode};
+use crate::emit::{Alu, Cond, Mem, RAX, RCX, RDX, Reg, Shift};
+
+/// XER\[CA\] as a bit number.
+const CA_BIT: u8 = 29;
+const CA: u32 = 1 << CA_BIT;
+
+impl Translator<'_> {
+    /// CR field `field` <- LT, GT, EQ of a comparison that `compare` makes, with SO beside it.
+    ///
+    /// ```text
+    /// CR &= ~field; compare; EAX = EQ, if greater GT, if less LT; CR += EAX
+    /// ```
+    /// The flags stay those of the comparison.
+    pub(super) fn compare_into(&mut self, field: u32, signed: bool, compare: impl FnOnce(&mut Self)) {
+        let cr = self.modify(CR);
+        let shift = 28 - 4 * field;
+        self.e.alu_imm(Alu::And, cr, !(0xF << shift));
+        compare(self);
+        let so = self.so();
+        self.e.mov_imm(RAX, (2 | so) << shift);
+        self.e.mov_imm(RCX, (4 | so) << shift);
+        self.e.mov_imm(RDX, (8 | so) << shift);
+        let (greater, less) = if signed { (Cond::Greater, Cond::Less) } else { (Cond::Above, Cond::Below) };
+        self.e.cmov(greater, RAX, RCX);
+        self.e.cmov(less, RAX, RDX);
+        self.e.lea(cr, Mem::indexed(cr, RAX, 0, 0));
+        self.flags = Some((field, signed));
+    }
+
+    /// The record form's CR0, if `op` has Rc set.
+    fn record(&mut self, op: Op, result: Reg) {
+        if op.rc() {
+            self.record_always(result);
+        }
+    }
+
+    fn record_always(&mut self, result: Reg) {
+        self.compare_into(0, true, |t| t.e.test(result, result));
+    }
+
+    /// XER\[CA\] <- the host's carry flag.
+    fn carry_from_flag(&mut self, xer: Reg) {
+        self.e.mov_imm(RCX, 0);
+        self.e.set(Cond::Below, RCX);
+        self.e.shift_imm(Shift::Shl, RCX, u32::from(CA_BIT));
+        self.e.alu_imm(Alu::And, xer, !CA);
+        self.e.alu(Alu::Or, xer, RCX);
+    }
+
+    /// `result` <- EAX, and CR0 if `op` records.
+    fn finish(&mut self, op: Op, target: usize) {
+        let to = self.write(target);
+        self.e.mov(to, RAX);
+        self.record(op, to);
+    }
+
+    /// D-forms. False if it is none that is translated.
+    pub(super) fn integer_d(&mut self, op: Op) -> bool {
+        match op.primary() {
+            7 => {
+                let ra = self.read(op.ra());
+                let rt = self.write(op.rt());
+                self.e.imul_imm(rt, ra, op.si());
+            }
+            8 => {
+                // RT <- SI - RA; the carry is "no borrow".
+                let xer = self.modify(XER);
+                let ra = self.read(op.ra());
+                self.e.mov_imm(RAX, op.si());
+                self.e.alu(Alu::Sub, RAX, ra);
+                self.e.complement_carry();
+                self.carry_from_flag(xer);
+                let rt = self.write(op.rt());
+                self.e.mov(rt, RAX);
+            }
+            10 | 11 => {
+                let ra = self.read(op.ra());
+                let signed = op.primary() == 11;
+                let value = if signed { op.si() } else { op.ui() };
+                self.compare_into(op.bf(), signed, |t| {
+                    if value == 0 {
+                        t.e.test(ra, ra);
+                    } else {
+                        t.e.alu_imm(Alu::Cmp, ra, value);
+                    }
+                });
+            }
+            12 | 13 => {
+                let xer = self.modify(XER);
+                let ra = self.read(op.ra());
+                self.e.mov(RAX, ra);
+                self.e.alu_imm(Alu::Add, RAX, op.si());
+                self.carry_from_flag(xer);
+                let rt = self.write(op.rt());
+                self.e.mov(rt, RAX);
+                if op.primary() == 13 {
+                    self.record_always(rt);
+                }
+            }
+            14 | 15 => {
+                let value = if op.primary() == 14 { op.si() } else { op.ui() << 16 };
+                match self.read_base(op) {
+                    None => {
+                        let rt = self.write(op.rt());
+                        self.e.mov_imm(rt, value);
+                    }
+                    Some(ra) => {
+                        let rt = self.write(op.rt());
+                        if rt == ra {
+                            self.e.alu_imm(Alu::Add, rt, value);
+                        } else {
+                            self.e.lea(rt, Mem::new(ra, value as i32));
+                        }
+                    }
+                }
+            }
+            20 => {
+                // RA <- (rotated & mask) | (RA & ~mask)
+                let rs = self.read(op.rt());
+                let mask = op.mask();
+                self.e.mov(RAX, rs);
+                self.rotate(RAX, op.rb() as u32);
+                self.e.alu_imm(Alu::And, RAX, mask);
+                let ra = self.modify(op.ra());
+                self.e.alu_imm(Alu::And, ra, !mask);
+                self.e.alu(Alu::Or, ra, RAX);
+                self.record(op, ra);
+            }
+            21 => self.rlwinm(op),
+            23 => {
+                let rs = self.read(op.rt());
+                let rb = self.read(op.rb());
+                self.e.mov(RCX, rb);
+                self.e.mov(RAX, rs);
+                self.e.shift_cl(Shift::Rol, RAX);
+                self.e.alu_imm(Alu::And, RAX, op.mask());
+                self.finish(op, op.ra());
+            }
+            24 | 25 => self.logic_immediate(op, Alu::Or, op.primary() == 25),
+            26 | 27 => self.logic_immediate(op, Alu::Xor, op.primary() == 27),
+            28 | 29 => {
+                self.logic_immediate(op, Alu::And, op.primary() == 29);
+                let ra = self.read(op.ra());
+                self.record_always(ra);
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn rotate(&mut self, reg: Reg, by: u32) {
+        if by != 0 {
+            self.e.shift_imm(Shift::Rol, reg, by);
+        }
+    }
+
+    /// RA <- rotate(RS, SH) & mask; plain shifts where the mask says so.
+    fn rlwinm(&mut self, op: Op) {
+        let (sh, mask) = (op.rb() as u32, op.mask());
+        let rs = self.read(op.rt());
+        let ra = self.write(op.ra());
+        self.e.mov(ra, rs);
+        if mask == u32::MAX << sh {
+            if sh != 0 {
+                self.e.shift_imm(Shift::Shl, ra, sh);
+            }
+        } else if sh != 0 && mask == u32::MAX >> (32 - sh) {
+            self.e.shift_imm(Shift::Shr, ra, 32 - sh);
+        } else {
+            self.rotate(ra, sh);
+            if mask != u32::MAX {
+                self.e.alu_imm(Alu::And, ra, mask);
+            }
+        }
+        self.record(op, ra);
+    }
+
+    /// RA <- RS op UI
+    fn logic_immediate(&mut self, op: Op, alu: Alu, shifted: bool) {
+        let value = op.ui() << if shifted { 16 } else { 0 };
+        let rs = self.read(op.rt());
+        let ra = self.write(op.ra());
+        self.e.mov(ra, rs);
+        if value != 0 || alu == Alu::And {
+            self.e.alu_imm(alu, ra, value);
+        }
+    }
+
+    /// X- and XO-forms of primary opcode 31. False if it is none that is translated.
+    pub(super) fn integer_x(&mut self, op: Op) -> bool {
+        if op.xo() & 31 == 15 {
+            self.isel(op);
+            return true;
+        }
+        match op.xo() {
+            0 | 32 => {
+                let (ra, rb) = (self.read(op.ra()), self.read(op.rb()));
+                self.compare_into(op.bf(), op.xo() == 0, |t| t.e.alu(Alu::Cmp, ra, rb));
+            }
+            266 => {
+                let (ra, rb) = (self.read(op.ra()), self.read(op.rb()));
+                let rt = self.write(op.rt());
+                self.e.lea(rt, Mem::indexed(ra, rb, 0, 0));
+                self.record(op, rt);
+            }
+            40 => {
+                let (ra, rb) = (self.read(op.ra()), self.read(op.rb()));
+                self.e.mov(RAX, rb);
+                self.e.alu(Alu::Sub, RAX, ra);
+                self.finish(op, op.rt());
+            }
+            104 => {
+                let ra = self.read(op.ra());
+                self.e.mov(RAX, ra);
+                self.e.neg(RAX);
+                self.finish(op, op.rt());
+            }
+            10 | 8 | 138 | 136 | 202 | 234 | 200 | 232 => self.carrying(op),
+            235 => {
+                let (ra, rb) = (self.read(op.ra()), self.read(op.rb()));
+                self.e.mov(RAX, ra);
+                self.e.imul(RAX, rb);
+                self.finish(op, op.rt());
+            }
+            11 | 75 => {
+                let (ra, rb) = (self.read(op.ra()), self.read(op.rb()));
+                self.e.mov(RAX, ra);
+                self.e.mul_wide(rb, op.xo() == 75);
+                self.e.mov(RAX, RDX);
+                self.finish(op, op.rt());
+            }
+            459 | 491 => self.divide(op),
+            28 => self.logic(op, Alu::And, false, false),
+            444 => self.logic(op, Alu::Or, false, false),
+            316 => self.logic(op, Alu::Xor, false, false),
+            60 => self.logic(op, Alu::And, true, false),
+            412 => self.logic(op, Alu::Or, true, false),
+            476 => self.logic(op, Alu::And, false, true),
+            124 => self.logic(op, Alu::Or, false, true),
+            284 => self.logic(op, Alu::Xor, false, true),
+            922 | 954 => {
+                let rs = self.read(op.rt());
+                let ra = self.write(op.ra());
+                if op.xo() == 922 {
+                    self.e.movsx16(ra, rs);
+                } else {
+                    self.e.movsx8(ra, rs);
+                }
+                self.record(op, ra);
+            }
+            26 => {
+                // 31 - bsr; 63 stands for "no bit", as 31 ^ 63 = 32.
+                let rs = self.read(op.rt());
+                self.e.mov_imm(RCX, 63);
+                self.e.bsr(RAX, rs);
+                self.e.cmov(Cond::Equal, RAX, RCX);
+                self.e.alu_imm(Alu::Xor, RAX, 31);
+                self.finish(op, op.ra());
+            }
+            24 | 536 => {
+                // The 64-bit shift by six bits gives the zero that amounts above 31 ask for.
+                let (rs, rb) = (self.read(op.rt()), self.read(op.rb()));
+                self.e.mov(RCX, rb);
+                self.e.mov(RAX, rs);
+                self.e.shift64_cl(if op.xo() == 24 { Shift::Shl } else { Shift::Shr }, RAX);
+                self.finish(op, op.ra());
+            }
+            824 => self.shift_right_algebraic_immediate(op),
+            792 => self.shift_right_algebraic(op),
+            _ => return false,
+        }
+        true
+    }
+
+    /// RA <- RS op RB, with RB or the result complemented.
+    fn logic(&mut self, op: Op, alu: Alu, complement_b: bool, complement_result: bool) {
+        let (rs, rb) = (self.read(op.rt()), self.read(op.rb()));
+        if rs == rb && alu == Alu::Or && !complement_b && !complement_result {
+            // mr
+            let ra = self.write(op.ra());
+            self.e.mov(ra, rs);
+            self.record(op, ra);
+            return;
+        }
+        self.e.mov(RAX, rb);
+        if complement_b {
+            self.e.not(RAX);
+        }
+        self.e.alu(alu, RAX, rs);
+        if complement_result {
+            self.e.not(RAX);
+        }
+        self.finish(op, op.ra());
+    }
+
+    /// Additions and subtractions through XER\[CA\]. The host's carry flag is the guest's after an addition; a
+    /// subtraction is the addition of the complement.
+    fn carrying(&mut self, op: Op) {
+        let xer = self.modify(XER);
+        let ra = self.read(op.ra());
+        let xo = op.xo();
+        self.e.mov(RAX, ra);
+        let two = matches!(xo, 10 | 8 | 138 | 136);
+        let rb = if two { Some(self.read(op.rb())) } else { None };
+        if matches!(xo, 8 | 136 | 200 | 232) {
+            self.e.not(RAX);
+        }
+        if matches!(xo, 10 | 8) {
+            if xo == 8 {
+                // + 1: by a set carry.
+                self.e.alu(Alu::Cmp, RAX, RAX);
+                self.e.complement_carry();
+            } else {
+                self.e.test(RAX, RAX);
+            }
+        } else {
+            self.e.bit_test(xer, CA_BIT);
+        }
+        match (rb, xo) {
+            (Some(rb), _) => self.e.alu(Alu::Adc, RAX, rb),
+            (None, 234 | 232) => self.e.alu_imm(Alu::Adc, RAX, u32::MAX),
+            _ => self.e.alu_imm(Alu::Adc, RAX, 0),
+        }
+        self.carry_from_flag(xer);
+        self.finish(op, op.rt());
+    }
+
+    /// RT <- RA / RB; 0 where the quotient is undefined.
+    fn divide(&mut self, op: Op) {
+        let signed = op.xo() == 491;
+        let (ra, rb) = (self.read(op.ra()), self.read(op.rb()));
+        self.e.mov(RAX, ra);
+        self.e.test(rb, rb);
+        let by_zero = self.e.jump_if(Cond::Equal);
+        let mut overflow = None;
+        if signed {
+            self.e.alu_imm(Alu::Cmp, rb, u32::MAX);
+            let not_minus_one = self.e.jump_if(Cond::NotEqual);
+            // 0x8000_0000 / -1 overflows; the others are a negation.
+            self.e.neg(RAX);
+            overflow = Some((self.e.jump_if(Cond::Overflow), self.e.jump()));
+            self.e.bind_here(not_minus_one);
+            self.e.cdq();
+        } else {
+            self.e.mov_imm(RDX, 0);
+        }
+        self.e.div_wide(rb, signed);
+        let done = self.e.jump();
+        self.e.bind_here(by_zero);
+        if let Some((undefined, _)) = overflow {
+            self.e.bind_here(undefined);
+        }
+        self.e.mov_imm(RAX, 0);
+        self.e.bind_here(done);
+        if let Some((_, negated)) = overflow {
+            self.e.bind_here(negated);
+        }
+        self.finish(op, op.rt());
+    }
+
+    /// RA <- RS >> SH; CA if ones were lost from a negative number.
+    fn shift_right_algebraic_immediate(&mut self, op: Op) {
+        let sh = op.rb() as u32;
+        let xer = self.modify(XER);
+        let rs = self.read(op.rt());
+        self.e.alu_imm(Alu::And, xer, !CA);
+        if sh != 0 {
+            // EAX = sign & RS & lost bits
+            self.e.mov(RAX, rs);
+            self.e.shift_imm(Shift::Sar, RAX, 31);
+            self.e.alu(Alu::And, RAX, rs);
+            self.e.mov_imm(RCX, 0);
+            self.e.test_imm(RAX, (1 << sh) - 1);
+            self.e.set(Cond::NotEqual, RCX);
+            self.e.shift_imm(Shift::Shl, RCX, u32::from(CA_BIT));
+            self.e.alu(Alu::Or, xer, RCX);
+        }
+        let ra = self.write(op.ra());
+        self.e.mov(ra, rs);
+        if sh != 0 {
+            self.e.shift_imm(Shift::Sar, ra, sh);
+        }
+        self.record(op, ra);
+    }
+
+    /// As the immediate form, by RB's low six bits: as a 64-bit number shifted left by 32, whose lower half then holds
+    /// what was lost.
+    fn shift_right_algebraic(&mut self, op: Op) {
+        let xer = self.modify(XER);
+        let (rs, rb) = (self.read(op.rt()), self.read(op.rb()));
+        self.e.mov(RCX, rb);
+        self.e.alu_imm(Alu::And, xer, !CA);
+        self.e.mov(RDX, rs);
+        self.e.shift64_imm(Shift::Shl, RDX, 32);
+        self.e.shift64_cl(Shift::Sar, RDX);
+        // Lost bits are in the low half of RDX; the result is the high half.
+        self.e.mov_imm(RCX, 0);
+        self.e.test(RDX, RDX);
+        self.e.set(Cond::NotEqual, RCX);
+        self.e.mov(RAX, rs);
+        self.e.shift_imm(Shift::Shr, RAX, 31);
+        self.e.alu(Alu::And, RCX, RAX);
+        self.e.shift_imm(Shift::Shl, RCX, u32::from(CA_BIT));
+        self.e.alu(Alu::Or, xer, RCX);
+        self.e.mov64(RAX, RDX);
+        self.e.shift64_imm(Shift::Shr, RAX, 32);
+        self.finish(op, op.ra());
+    }
+
+    /// RT <- CR\[BC\] ? (RA|0) : RB
+    fn isel(&mut self, op: Op) {
+        let cr = self.read(CR);
+        let ra = self.read_base(op);
+        let rb = self.read(op.rb());
+        match ra {
+            Some(ra) => self.e.mov(RAX, ra),
+            None => self.e.mov_imm(RAX, 0),
+        }
+        self.e.test_imm(cr, 0x8000_0000 >> op.rc_reg());
+        self.e.cmov(Cond::Equal, RAX, rb);
+        let rt = self.write(op.rt());
+        self.e.mov(rt, RAX);
+    }
+
+    /// Whether floating-point instructions are allowed in this block's mode.
+    pub(super) fn float_available(&self) -> bool {
+        self.source.mode & mode::FLOAT != 0
+    }
+}

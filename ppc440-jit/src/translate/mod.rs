@@ -1,0 +1,405 @@
+//! The translator: one pass over a straight line of guest words, from a page's word to a branch or the page's end.
+//!
+//! Host registers: RBP points into the guest's registers (so that most of them are one byte of displacement away),
+//! R12 counts down the instructions to the next look at clock and pins, R14 is where guest RAM lies, R15 is the table
+//! of data translations. RAX, RCX and RDX are scratch; the others hold guest registers from their first use to the end
+//! of the block or to the next call. Nothing of the guest's state lives in a host register across blocks.
+//!
+//! An instruction that may need the core (a slow access, a trap) jumps out of line before it changed anything; there
+//! the guest's registers are written back, the core's own semantics executes the whole instruction, and the block
+//! goes on with the registers read anew. An instruction that is not translated at all is such a call in line.
+
+mod branch;
+mod integer;
+mod memory;
+mod regs;
+mod system;
+
+use alloc::vec::Vec;
+use core::mem::offset_of;
+
+use ppc440_core::op::Op;
+use ppc440_core::state::CpuState;
+
+use crate::cache::NewSite;
+use crate::emit::{Alu, Cond, Emitter, Hole, Mem, R8, R12, RAX, RBP, RCX, RDX, RSI, Reg};
+use crate::frame::{self, Stubs};
+use regs::{Guest, Regs};
+
+/// Most guest instructions of a block.
+pub(crate) const MOST: usize = 128;
+
+/// Bits of a block's mode.
+pub(crate) mod mode {
+    /// MSR\[PR\].
+    pub(crate) const USER: u8 = 1;
+    /// MSR\[FP\].
+    pub(crate) const FLOAT: u8 = 2;
+    /// XER\[SO\].
+    pub(crate) const SO: u8 = 4;
+}
+
+/// Where a register of the guest lies.
+pub(crate) const fn state(offset: usize) -> Mem {
+    Mem::new(RBP, offset as i32 - frame::BIAS)
+}
+
+macro_rules! field {
+    ($name:ident) => {
+        $crate::translate::state(core::mem::offset_of!(ppc440_core::state::CpuState, $name))
+    };
+}
+pub(crate) use field;
+
+/// What is translated.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source<'a> {
+    /// From the first instruction on, [`MOST`] at most, not beyond its page.
+    pub(crate) words: &'a [u32],
+    /// Effective address of the first one.
+    pub(crate) pc: u32,
+    pub(crate) mode: u8,
+    /// Number of the block to be.
+    pub(crate) block: u32,
+    /// Number of its first site.
+    pub(crate) first_site: u32,
+    /// Offset of its code.
+    pub(crate) at: usize,
+    /// The page ends after the last word.
+    pub(crate) page_ends: bool,
+}
+
+/// A block's code.
+#[derive(Debug)]
+pub(crate) struct Translation {
+    pub(crate) code: Vec<u8>,
+    pub(crate) sites: Vec<NewSite>,
+    pub(crate) words: usize,
+    /// Instructions that are calls to the core.
+    pub(crate) calls: usize,
+}
+
+/// A way out of line for the instruction at `index`.
+struct Slow {
+    holes: Vec<Hole>,
+    /// Where to go on.
+    resume: usize,
+    index: usize,
+    /// Written back before, and read after the call.
+    spill: Vec<(Reg, Guest)>,
+    reload: Vec<(Reg, Guest)>,
+}
+
+/// What becomes of the block after an instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    Next,
+    /// The block is complete.
+    End,
+}
+
+pub(crate) struct Translator<'a> {
+    e: Emitter,
+    source: Source<'a>,
+    stubs: &'a Stubs,
+    /// The address of the semantics of a word.
+    handler: &'a dyn Fn(u32) -> usize,
+    regs: Regs,
+    slow: Vec<Slow>,
+    sites: Vec<NewSite>,
+    /// Holes that belong to each site's question to the driver.
+    leaves: Vec<(usize, Hole)>,
+    /// The instruction that is being translated.
+    index: usize,
+    /// The host's flags are those of a comparison into this CR field, of this kind.
+    flags: Option<(u32, bool)>,
+    calls: usize,
+    inline: bool,
+}
+
+/// Translates. With `inline` off, every instruction becomes a call to the core.
+pub(crate) fn translate(
+    source: Source<'_>,
+    stubs: &Stubs,
+    handler: &dyn Fn(u32) -> usize,
+    inline: bool,
+) -> Translation {
+    let mut t = Translator {
+        e: Emitter::default(),
+        source,
+        stubs,
+        handler,
+        regs: Regs::new(),
+        slow: Vec::new(),
+        sites: Vec::new(),
+        leaves: Vec::new(),
+        index: 0,
+        flags: None,
+        calls: 0,
+        inline,
+    };
+    t.e.code.reserve(1024);
+    let words = t.block();
+    t.out_of_line();
+    Translation { code: t.e.code, sites: t.sites, words, calls: t.calls }
+}
+
+impl Translator<'_> {
+    /// Effective address of the instruction that is being translated.
+    fn pc(&self) -> u32 {
+        self.source.pc.wrapping_add(4 * self.index as u32)
+    }
+
+    fn word(&self) -> u32 {
+        self.source.words[self.index]
+    }
+
+    fn user(&self) -> bool {
+        self.source.mode & mode::USER != 0
+    }
+
+    fn so(&self) -> u32 {
+        u32::from(self.source.mode & mode::SO != 0)
+    }
+
+    /// Translates until the block ends; returns its length in words.
+    fn block(&mut self) -> usize {
+        loop {
+            let then = self.instruction(Op(self.word()));
+            self.regs.unpin();
+            if then == Then::End {
+                return self.index + 1;
+            }
+            let next = self.index + 1;
+            if next == self.source.words.len() {
+                // The end of a page is a point where interrupts are taken.
+                self.flush();
+                self.go_to(self.pc().wrapping_add(4), self.source.page_ends);
+                return next;
+            }
+            self.index = next;
+        }
+    }
+
+    fn instruction(&mut self, op: Op) -> Then {
+        let flags = self.flags.take();
+        if ends_block(op) {
+            self.call_and_end();
+            return Then::End;
+        }
+        if !self.inline {
+            self.call();
+            return Then::Next;
+        }
+        if let Some(then) = self.branch(op, flags) {
+            return then;
+        }
+        let done = match op.primary() {
+            32..=45 => self.memory_d(op),
+            31 => self.integer_x(op) || self.memory_x(op) || self.system(op),
+            19 => self.condition_logic(op),
+            3 => self.trap(op),
+            _ => self.integer_d(op),
+        };
+        if !done {
+            self.call();
+        }
+        Then::Next
+    }
+
+    /// Writes every changed guest register back; they stay where they are. Leaves the flags alone.
+    fn flush(&mut self) {
+        for (host, guest) in self.regs.take_dirty() {
+            self.e.store(guest.place(), host);
+        }
+    }
+
+    /// The host register that holds guest register `guest`.
+    fn read(&mut self, guest: impl Into<Guest>) -> Reg {
+        let guest = guest.into();
+        if let Some(host) = self.regs.held(guest) {
+            return host;
+        }
+        let host = self.claim(guest);
+        self.e.load(host, guest.place());
+        host
+    }
+
+    /// A host register for guest register `guest`, whose old value does not matter.
+    fn write(&mut self, guest: impl Into<Guest>) -> Reg {
+        let guest = guest.into();
+        let host = match self.regs.held(guest) {
+            Some(host) => host,
+            None => self.claim(guest),
+        };
+        self.regs.soil(host);
+        host
+    }
+
+    /// The host register that holds guest register `guest`, to be changed.
+    fn modify(&mut self, guest: impl Into<Guest>) -> Reg {
+        let host = self.read(guest);
+        self.regs.soil(host);
+        host
+    }
+
+    /// Gives `guest` a host register with nothing in it yet; whoever has none left is written back.
+    fn claim(&mut self, guest: Guest) -> Reg {
+        let (host, evicted) = self.regs.claim(guest);
+        if let Some(evicted) = evicted {
+            self.e.store(evicted.place(), host);
+        }
+        host
+    }
+
+    /// (RA|0) as a register, or `None` for 0.
+    fn read_base(&mut self, op: Op) -> Option<Reg> {
+        (op.ra() != 0).then(|| self.read(op.ra()))
+    }
+
+    /// Arguments of a call to the core for the instruction at `index`.
+    fn call_arguments(&mut self, index: usize) {
+        let word = self.source.words[index];
+        self.e.mov_imm(RSI, word);
+        self.e.mov_imm(RDX, self.source.pc.wrapping_add(4 * index as u32));
+        self.e.mov_imm64(RCX, (self.handler)(word) as u64);
+        self.e.mov_imm(R8, self.source.block);
+        self.calls += 1;
+    }
+
+    /// The core executes this instruction.
+    fn call(&mut self) {
+        self.flush();
+        self.regs.forget();
+        self.call_arguments(self.index);
+        let hole = self.e.call();
+        self.bind_far(hole, self.stubs.call);
+    }
+
+    /// The core executes this instruction, and tells where to go on.
+    fn call_and_end(&mut self) {
+        self.flush();
+        self.call_arguments(self.index);
+        let hole = self.e.jump();
+        self.bind_far(hole, self.stubs.call_and_end);
+    }
+
+    /// Lets a jump go to fixed code.
+    fn bind_far(&mut self, hole: Hole, offset: usize) {
+        self.e.bind(hole, offset.wrapping_sub(self.source.at));
+    }
+
+    /// Marks the place from which slow ways go out of line: guest registers as they are now belong to the state before
+    /// the instruction.
+    fn slow_way(&self, holes: Vec<Hole>) -> Slow {
+        Slow { holes, resume: 0, index: self.index, spill: self.regs.dirty().collect(), reload: Vec::new() }
+    }
+
+    /// The place where the block goes on after a slow way; guest registers as they are now are read anew there.
+    fn resume_here(&mut self, mut slow: Slow) {
+        slow.resume = self.e.here();
+        slow.reload = self.regs.all().collect();
+        self.slow.push(slow);
+    }
+
+    /// Ends the block: goes on at `target`, which lies in this page or not, and first looks at clock and pins if this
+    /// is a point where interrupts are taken.
+    ///
+    /// ```text
+    /// R12 -= instructions; if R12 <= 0 ask the driver
+    /// if another page: if fetch_table[target] != key ask the driver
+    /// jump to the target's block (the driver, until it is known)
+    /// ```
+    fn go_to(&mut self, target: u32, sampling: bool) {
+        let site = self.sites.len();
+        let number = self.source.first_site + site as u32;
+        self.e.alu64_imm(Alu::Sub, R12, self.index as u32 + 1);
+        if sampling {
+            let hole = self.e.jump_if(Cond::LessEqual);
+            self.leaves.push((site, hole));
+        }
+        let mut key = None;
+        if (target ^ self.source.pc) & !0xFFF != 0 {
+            self.e.load64(RCX, frame::FETCH_TABLE);
+            self.e.mov_imm64(RAX, u64::MAX);
+            key = Some((self.source.at + self.e.here() - 8) as u32);
+            self.e.alu64_mem(Alu::Cmp, RAX, Mem::new(RCX, frame::fetch_slot(target)));
+            let hole = self.e.jump_if(Cond::NotEqual);
+            self.leaves.push((site, hole));
+        }
+        let hole = self.e.jump();
+        self.leaves.push((site, hole));
+        let jump = (self.source.at + hole.0) as u32;
+        let _ = number;
+        self.sites.push(NewSite { target, sampling, jump, stub: 0, key });
+    }
+
+    /// Ends the block: goes on at the address in EAX, which is computed, after a look at clock and pins.
+    fn go_to_eax(&mut self) {
+        self.e.alu64_imm(Alu::Sub, R12, self.index as u32 + 1);
+        let hole = self.e.jump_if(Cond::LessEqual);
+        self.bind_far(hole, self.stubs.indirect_slow);
+        let hole = self.e.jump();
+        self.bind_far(hole, self.stubs.indirect);
+    }
+
+    /// Emits what stands behind the block: slow ways, and the questions to the driver.
+    fn out_of_line(&mut self) {
+        for slow in core::mem::take(&mut self.slow) {
+            for hole in slow.holes {
+                self.e.bind_here(hole);
+            }
+            for (host, guest) in slow.spill {
+                self.e.store(guest.place(), host);
+            }
+            self.call_arguments(slow.index);
+            self.calls -= 1;
+            let hole = self.e.call();
+            self.bind_far(hole, self.stubs.call);
+            for (host, guest) in slow.reload {
+                self.e.load(host, guest.place());
+            }
+            let hole = self.e.jump();
+            self.e.bind(hole, slow.resume);
+        }
+        let leaves = core::mem::take(&mut self.leaves);
+        for site in 0..self.sites.len() {
+            self.sites[site].stub = (self.source.at + self.e.here()) as u32;
+            for (_, hole) in leaves.iter().filter(|(owner, _)| *owner == site) {
+                self.e.bind_here(*hole);
+            }
+            self.e.mov_imm(RAX, self.source.first_site + site as u32);
+            let hole = self.e.jump();
+            self.bind_far(hole, self.stubs.leave);
+        }
+    }
+}
+
+/// Instructions after which the core says where to go on: they change the mode, the context or the flow in ways that
+/// are not worth translating.
+fn ends_block(op: Op) -> bool {
+    match op.primary() {
+        17 => true,
+        18 => op.li() == 0 && !op.lk() && !op.aa(),
+        19 => matches!(op.xo(), 38 | 50 | 51 | 150),
+        // XER[SO] may change: forms with OE, mtspr XER, mcrxr.
+        4 => op.oe() && op.xo() & 7 == 4 || op.oe() && op.xo() & 7 == 6,
+        31 => match op.xo() {
+            131 | 146 | 163 | 512 => true,
+            467 => matches!(op.spr(), 1 | 308),
+            _ => {
+                op.oe()
+                    && matches!(
+                        op.xo() & 0x1FF,
+                        8 | 10 | 40 | 104 | 136 | 138 | 200 | 202 | 232 | 234 | 235 | 266 | 459 | 491
+                    )
+            }
+        },
+        _ => false,
+    }
+}
+
+/// Where guest state lies that is reached by index.
+pub(crate) const fn gpr_place(index: usize) -> Mem {
+    state(offset_of!(CpuState, gpr) + 4 * index)
+}
