@@ -48,10 +48,10 @@ macro_rules! fast_paths {
         /// Loads a big-endian value at `ea`.
         #[inline(always)]
         pub(crate) fn $load<B: Bus>(&mut self, bus: &mut B, ea: u32) -> Result<$ty, Flow> {
-            if let Some(pa) = self.mmu.fast_read(ea, $len) {
-                if let Some(value) = bus.$bus_load(pa) {
-                    return Ok(value);
-                }
+            if let Some(pa) = self.mmu.fast_read(ea, $len)
+                && let Some(value) = bus.$bus_load(pa)
+            {
+                return Ok(value);
             }
             self.load_slow(bus, ea, $len, Kind::integer($len)).map(|value| value as $ty)
         }
@@ -59,10 +59,10 @@ macro_rules! fast_paths {
         /// Stores a big-endian value at `ea`.
         #[inline(always)]
         pub(crate) fn $store<B: Bus>(&mut self, bus: &mut B, ea: u32, value: $ty) -> Flow {
-            if let Some(pa) = self.mmu.fast_write(ea, $len) {
-                if bus.$bus_store(pa, value) {
-                    return Flow::Next;
-                }
+            if let Some(pa) = self.mmu.fast_write(ea, $len)
+                && bus.$bus_store(pa, value)
+            {
+                return Flow::Next;
             }
             self.store_slow(bus, ea, $len, u64::from(value), Kind::integer($len))
         }
@@ -79,12 +79,12 @@ impl Core {
     /// Loads for the floating-point unit.
     #[inline(always)]
     pub(crate) fn load_float<B: Bus>(&mut self, bus: &mut B, ea: u32, len: u32) -> Result<u64, Flow> {
-        if (ea & 15) + len <= 16 {
-            if let Some(pa) = self.mmu.fast_read(ea, len) {
-                let value = if len == 8 { bus.load_u64(pa) } else { bus.load_u32(pa).map(u64::from) };
-                if let Some(value) = value {
-                    return Ok(value);
-                }
+        if (ea & 15) + len <= 16
+            && let Some(pa) = self.mmu.fast_read(ea, len)
+        {
+            let value = if len == 8 { bus.load_u64(pa) } else { bus.load_u32(pa).map(u64::from) };
+            if let Some(value) = value {
+                return Ok(value);
             }
         }
         self.load_slow(bus, ea, len, Kind::FLOAT)
@@ -93,12 +93,12 @@ impl Core {
     /// Stores for the floating-point unit.
     #[inline(always)]
     pub(crate) fn store_float<B: Bus>(&mut self, bus: &mut B, ea: u32, len: u32, value: u64) -> Flow {
-        if (ea & 15) + len <= 16 {
-            if let Some(pa) = self.mmu.fast_write(ea, len) {
-                let done = if len == 8 { bus.store_u64(pa, value) } else { bus.store_u32(pa, value as u32) };
-                if done {
-                    return Flow::Next;
-                }
+        if (ea & 15) + len <= 16
+            && let Some(pa) = self.mmu.fast_write(ea, len)
+        {
+            let done = if len == 8 { bus.store_u64(pa, value) } else { bus.store_u32(pa, value as u32) };
+            if done {
+                return Flow::Next;
             }
         }
         self.store_slow(bus, ea, len, value, Kind::FLOAT)

@@ -117,10 +117,7 @@ impl Core {
             interrupt,
             Interrupt::CriticalInput | Interrupt::Watchdog | Interrupt::Debug | Interrupt::MachineCheck
         );
-        if self.debugging()
-            && !critical
-            && self.state.dbcr[0] & dbcr0::IRPT != 0
-        {
+        if self.debugging() && !critical && self.state.dbcr[0] & dbcr0::IRPT != 0 {
             // Taken at the interrupt's own vector, before its first instruction.
             self.record_debug_events(dbcr0::IRPT);
             self.update_enables();

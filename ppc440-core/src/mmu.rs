@@ -364,9 +364,10 @@ impl Mmu {
             Access::Load => page.readable,
             Access::Store => page.writable,
         };
-        let large = self.fast.large.iter().find(|(held, page)| {
-            *held == context && page.contains(EffectiveAddress(ea)) && allowed(page)
-        });
+        let large =
+            self.fast.large.iter().find(|(held, page)| {
+                *held == context && page.contains(EffectiveAddress(ea)) && allowed(page)
+            });
         let page = match large {
             Some((_, page)) if !self.recording => *page,
             _ => {

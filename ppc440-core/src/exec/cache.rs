@@ -55,10 +55,10 @@ pub(super) fn dcbi<B: Bus>(core: &mut Core, _: &mut B, op: Op) -> Flow {
 pub(super) fn dcbz<B: Bus>(core: &mut Core, bus: &mut B, op: Op) -> Flow {
     let ea = core.ea_x(op);
     let line = ea & !(LINE - 1);
-    if let Some(pa) = core.mmu.fast_write(line, LINE) {
-        if (0..4).all(|quarter| bus.store_u64(pa + 8 * quarter, 0)) {
-            return Flow::Next;
-        }
+    if let Some(pa) = core.mmu.fast_write(line, LINE)
+        && (0..4).all(|quarter| bus.store_u64(pa + 8 * quarter, 0))
+    {
+        return Flow::Next;
     }
     let at = match core.resolve_data(ea, Access::Store, esr::ST) {
         Ok(at) => at,

@@ -209,12 +209,12 @@ fn conditional_result(core: &mut Core, stored: bool) {
 /// lwarx: loads a word and reserves it.
 pub(super) fn lwarx<B: Bus>(core: &mut Core, bus: &mut B, op: Op) -> Flow {
     let ea = core.ea_x(op);
-    if let (0, Some(pa)) = (ea & 3, core.mmu.fast_read(ea, 4)) {
-        if let Some(value) = bus.load_u32(pa) {
-            reserve(core, pa);
-            core.state.gpr[op.rt()] = value;
-            return Flow::Next;
-        }
+    if let (0, Some(pa)) = (ea & 3, core.mmu.fast_read(ea, 4))
+        && let Some(value) = bus.load_u32(pa)
+    {
+        reserve(core, pa);
+        core.state.gpr[op.rt()] = value;
+        return Flow::Next;
     }
     let value = match core.load_slow(bus, ea, 4, Kind::RESERVE) {
         Ok(value) => value as u32,
