@@ -1132,6 +1132,37 @@ typedef struct VmmPlugin {
   size_t board_count;
 } VmmPlugin;
 
+/**
+ * Extension of a backend by the name `inspect`: its engines' insides, for people who study them. It lives as long as
+ * the library. Each
+ * entry may be null.
+ */
+typedef struct VmmInspect {
+  /**
+   * `sizeof(VmmInspect)`.
+   */
+  uint32_t size;
+  /**
+   * Zero.
+   */
+  uint32_t reserved;
+  /**
+   * vCPU's thread. Text about `topic` goes to `out`, nothing if there is nothing to tell. The topic `tlb` is what
+   * shadows the guest's TLB.
+   */
+  void (*describe)(void *engine, struct VmmBytes topic, const struct VmmSink *out);
+  /**
+   * vCPU's thread. Starts to record `topic` in memory of the engine that is bounded. The topic `tlb` is the trace
+   * format of `mmu-core`.
+   */
+  int32_t (*record)(void *engine, struct VmmBytes topic, const struct VmmSink *why);
+  /**
+   * vCPU's thread. What was recorded since the last call goes to `out` and is forgotten by the engine. The pieces
+   * of all calls, in a row, are the recording.
+   */
+  void (*recorded)(void *engine, const struct VmmSink *out);
+} VmmInspect;
+
 
 
 #ifdef __cplusplus

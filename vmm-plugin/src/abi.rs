@@ -325,7 +325,8 @@ pub struct VmmBackend {
 /// Name under which [`VmmBackend`]'s `extension` gives a [`VmmInspect`].
 pub const VMM_EXTENSION_INSPECT: &str = "inspect";
 
-/// Extension of a backend: its engines' insides, for people who study them. It lives as long as the library. Each
+/// Extension of a backend by the name `inspect`: its engines' insides, for people who study them. It lives as long as
+/// the library. Each
 /// entry may be null.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
