@@ -301,7 +301,7 @@ mod tests {
         let mut random = 440u64;
         let mut below = |n: u64| {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            ((random >> 33) * n >> 31) as u32
+            (((random >> 33) * n) >> 31) as u32
         };
         let mut recorder = recorder();
         let mut all = Vec::new();
