@@ -14,7 +14,8 @@ Examples:
     vmm run --kernel vmlinux --initrd test.cpio.gz --on-reset exit --timeout 60 --exit-when 'TEST OK=0' </dev/null
   See what this machine can run:
     vmm backends
-    vmm boards";
+    vmm boards
+    vmm selftest";
 
 /// Boots unmodified PowerPC 440 systems on a backend and a board chosen at run time.
 #[derive(Debug, Parser)]
@@ -40,6 +41,22 @@ pub enum Command {
     Backends,
     /// List the boards.
     Boards,
+    /// Check every usable backend with the microkernels that this program carries.
+    Selftest(Selftest),
+}
+
+/// Options of `vmm selftest`.
+#[derive(Debug, Args)]
+pub struct Selftest {
+    /// Board to run on.
+    #[arg(long, default_value = "bamboo", value_name = "NAME")]
+    pub board: String,
+    /// Backend to check instead of all; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub backend: Vec<String>,
+    /// Microkernel to run instead of all; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub only: Vec<String>,
 }
 
 const RUN_HELP: &str = "\

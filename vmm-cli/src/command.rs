@@ -11,7 +11,7 @@ use crate::console::Output;
 use crate::control::Control;
 use crate::frontend::Frontend;
 use crate::plugins::Plugins;
-use crate::vcpu::{self, Files, Setup, read_file};
+use crate::vcpu::{self, Files, Setup, Source, read_file};
 
 /// Runs the command; errors are told on standard error.
 pub(crate) fn run(cli: Cli, linked: &[&'static VmmPlugin]) -> ExitCode {
@@ -20,6 +20,7 @@ pub(crate) fn run(cli: Cli, linked: &[&'static VmmPlugin]) -> ExitCode {
         Command::Run(options) => boot(&options, plugins),
         Command::Backends => Ok(backends(plugins)),
         Command::Boards => Ok(boards(plugins)),
+        Command::Selftest(options) => crate::selftest::run(&options, plugins),
     });
     done.unwrap_or_else(|refusal| {
         eprintln!("vmm: {refusal}");
@@ -85,12 +86,12 @@ fn boot(options: &Run, mut plugins: Plugins) -> Result<ExitCode, Refusal> {
         board: Box::new(board),
         backend: Box::new(backend),
         board_config,
-        files: Files {
+        source: Source::Files(Files {
             kernel: options.kernel.clone(),
             initrd: options.initrd.clone(),
             append: options.append.clone(),
             load_address: options.load_address,
-        },
+        }),
         on_reset: options.on_reset,
         output: Output::new(sinks, options.exit_when.clone(), watch_panic),
         control,

@@ -19,6 +19,9 @@ const PIECE: usize = 512;
 const LONGEST_LINE: usize = 4096;
 /// How long a client that does not read may hold up the guest before characters are dropped.
 const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+/// What [`Sink::Memory`] keeps at most.
+const KEPT: usize = 1 << 20;
+
 /// The client of a listening socket, shared with the thread that accepts it.
 pub(crate) type Client = Arc<Mutex<Option<OwnedFd>>>;
 
@@ -35,6 +38,8 @@ pub(crate) enum Sink {
     Pty(OwnedFd),
     /// A socket's client; without one, characters are dropped.
     Client(Client),
+    /// Kept for whoever holds the other handle; beyond [`KEPT`] bytes, characters are dropped.
+    Memory(Arc<Mutex<Vec<u8>>>),
 }
 
 #[derive(Debug)]
@@ -112,6 +117,12 @@ impl Sink {
                 .map_err(|error| format!("{} cannot be written: {}", path.display(), told(error))),
             Self::Pty(master) => {
                 let _ = write_patiently(master.as_fd(), bytes);
+                Ok(())
+            }
+            Self::Memory(kept) => {
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                let room = KEPT.saturating_sub(kept.len());
+                kept.extend(&bytes[..bytes.len().min(room)]);
                 Ok(())
             }
             Self::Client(client) => {

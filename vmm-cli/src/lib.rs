@@ -11,6 +11,7 @@ mod log;
 mod plugins;
 mod ram;
 mod registers;
+mod selftest;
 mod terminal;
 mod vcpu;
 mod verdict;

@@ -27,10 +27,24 @@ pub(crate) struct Setup {
     pub(crate) board: Box<dyn Board + Send>,
     pub(crate) backend: Box<dyn Backend + Send>,
     pub(crate) board_config: BoardConfig,
-    pub(crate) files: Files,
+    pub(crate) source: Source,
     pub(crate) on_reset: OnReset,
     pub(crate) output: Output,
     pub(crate) control: Arc<Control>,
+}
+
+/// Where the images come from.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    /// Files, which are read anew at each boot: held in memory they would cost as much as the guest.
+    Files(Files),
+    /// An image that the program carries.
+    Carried {
+        /// For messages.
+        name: String,
+        /// The kernel.
+        kernel: &'static [u8],
+    },
 }
 
 /// The files to boot from.
@@ -69,15 +83,25 @@ pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, Refusal> {
     std::fs::read(path).map_err(|error| Refusal(format!("Cannot read {}: {error}", path.display())))
 }
 
-impl Files {
+impl Source {
     fn read(&self) -> Result<Images, Refusal> {
+        let files = match self {
+            Self::Files(files) => files,
+            Self::Carried { name, kernel } => {
+                return Ok(Images {
+                    kernel: kernel.to_vec(),
+                    kernel_name: name.clone(),
+                    ..Images::default()
+                });
+            }
+        };
         Ok(Images {
-            kernel: read_file(&self.kernel)?,
-            kernel_name: self.kernel.display().to_string(),
-            initrd: self.initrd.as_deref().map(read_file).transpose()?,
-            initrd_name: self.initrd.as_ref().map_or_else(String::new, |path| path.display().to_string()),
-            append: self.append.clone(),
-            load_address: self.load_address,
+            kernel: read_file(&files.kernel)?,
+            kernel_name: files.kernel.display().to_string(),
+            initrd: files.initrd.as_deref().map(read_file).transpose()?,
+            initrd_name: files.initrd.as_ref().map_or_else(String::new, |path| path.display().to_string()),
+            append: files.append.clone(),
+            load_address: files.load_address,
         })
     }
 }
@@ -87,7 +111,7 @@ struct Vcpu {
     // The engine goes before the host that it uses.
     engine: Box<dyn Engine>,
     host: Rc<Host>,
-    files: Files,
+    source: Source,
     on_reset: OnReset,
     control: Arc<Control>,
     tb_hz: u32,
@@ -115,7 +139,7 @@ impl Vcpu {
         let machine = setup.board.create(&setup.board_config, calls)?;
         let core = machine.core();
         let host = Host::new(Rc::clone(&side), machine, core.serial_ports as usize);
-        let state = host.machine.borrow_mut().load(&setup.files.read()?)?;
+        let state = host.machine.borrow_mut().load(&setup.source.read()?)?;
         let config = EngineConfig { tb_hz: core.tb_hz, clock, shadow_pages: 0, tlb_policy: 0 };
         let engine = setup.backend.create(&config, serve(Rc::clone(&host)))?;
         side.clock.start(core.tb_hz);
@@ -123,7 +147,7 @@ impl Vcpu {
         let mut vcpu = Self {
             engine,
             host,
-            files: setup.files,
+            source: setup.source,
             on_reset: setup.on_reset,
             control: setup.control,
             tb_hz: core.tb_hz,
@@ -193,7 +217,7 @@ impl Vcpu {
 
     fn reboot(&mut self, kind: ResetKind) -> Option<Verdict> {
         tracing::info!("Reset ({kind:?}): the guest boots again");
-        let booted = self.files.read().and_then(|images| {
+        let booted = self.source.read().and_then(|images| {
             let mut machine = self.host.machine.borrow_mut();
             machine.reset(kind);
             machine.load(&images)

@@ -98,10 +98,10 @@ fn the_working_folder_is_not_searched() {
 
 #[test]
 fn the_folder_lib_vmm_beside_the_program_is_searched() {
-    let prefix = tempfile::tempdir().expect("A temporary folder");
+    let prefix = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("A temporary folder");
     std::fs::create_dir_all(prefix.path().join("lib/vmm")).expect("A folder");
     std::fs::create_dir(prefix.path().join("bin")).expect("A folder");
-    std::fs::copy(place().join("bin/vmm"), prefix.path().join("bin/vmm")).expect("A copy");
+    link_program(&prefix.path().join("bin"));
     for name in ["libbackend_toy.so", "libboard_toy.so"] {
         std::fs::copy(place().join("toys").join(name), prefix.path().join("lib/vmm").join(name))
             .expect("A copy");

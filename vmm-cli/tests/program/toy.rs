@@ -5,8 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
-use tempfile::TempDir;
-
 pub(crate) const HALT: u8 = 1;
 pub(crate) const RESET: u8 = 2;
 pub(crate) const FATAL: u8 = 3;
@@ -20,25 +18,33 @@ pub(crate) const CRASH: u8 = 12;
 
 /// What all tests share: the program at `bin/vmm`, the toys in `toys`, broken plugins in `broken`.
 pub(crate) fn place() -> &'static Path {
-    static PLACE: OnceLock<TempDir> = OnceLock::new();
+    static PLACE: OnceLock<PathBuf> = OnceLock::new();
     PLACE
         .get_or_init(|| {
-            let place = tempfile::tempdir().expect("A temporary folder");
+            // Always the same one, so that nothing is left behind but the last run's.
+            let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("program");
+            let _ = std::fs::remove_dir_all(&place);
             for folder in ["bin", "toys", "broken", "empty"] {
-                std::fs::create_dir(place.path().join(folder)).expect("A folder");
+                std::fs::create_dir_all(place.join(folder)).expect("A folder");
             }
-            std::fs::copy(env!("CARGO_BIN_EXE_vmm"), place.path().join("bin/vmm")).expect("The program");
+            link_program(&place.join("bin"));
             for name in ["backend", "board"] {
-                compile(name, &place.path().join(format!("toys/lib{name}_toy.so")), &[]);
+                compile(name, &place.join(format!("toys/lib{name}_toy.so")), &[]);
             }
             for variant in ["OTHER_ABI", "NO_SYMBOL", "NULL_TABLE", "SMALL", "NO_ENTRIES", "BAD_INIT"] {
-                let library = place.path().join(format!("broken/{}.so", variant.to_lowercase()));
+                let library = place.join(format!("broken/{}.so", variant.to_lowercase()));
                 compile("broken", &library, &[&format!("-D{variant}")]);
             }
-            std::fs::write(place.path().join("broken/text.so"), "no library").expect("A file");
+            std::fs::write(place.join("broken/text.so"), "no library").expect("A file");
             place
         })
-        .path()
+        .as_path()
+}
+
+/// Puts the program into a folder. A link: a copy could not be started while another test's child still holds the
+/// handle that wrote it.
+pub(crate) fn link_program(folder: &Path) {
+    std::fs::hard_link(env!("CARGO_BIN_EXE_vmm"), folder.join("vmm")).expect("The program");
 }
 
 fn compile(source: &str, library: &Path, flags: &[&str]) {
