@@ -68,20 +68,15 @@ pub(crate) fn panicking() -> &'static Path {
     LIBRARY.get_or_init(|| {
         // Cargo builds examples for `cargo test`, but not for `cargo test --test program`.
         let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--package", "vmm-cli", "--example", "panicking"])
+            .args(["build", "--quiet", "--package", "vmm-cli", "--example", "panicking", "--profile"])
+            .arg(if cfg!(debug_assertions) { "dev" } else { "release" })
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .status()
             .expect("cargo");
         assert!(built.success(), "The example does not build");
         let name =
             format!("examples/{}panicking{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
-        let folder = Path::new(env!("CARGO_BIN_EXE_vmm")).parent().expect("A folder");
-        // Tests may run in another profile than the one that was just built.
-        [folder.to_owned(), folder.join("../debug")]
-            .iter()
-            .map(|folder| folder.join(&name))
-            .find(|path| path.is_file())
-            .expect("The example's library")
+        Path::new(env!("CARGO_BIN_EXE_vmm")).with_file_name(name)
     })
 }
 

@@ -64,3 +64,13 @@ fn what_a_board_refuses_is_told() {
 fn two_ports_cannot_share_the_terminal() {
     end(run(&Guest::new(b"", HALT)).args(["--serial1", "stdio"])).with(1).says("Only one serial port");
 }
+
+#[test]
+fn a_selftest_that_cannot_work_says_why() {
+    end(vmm().args(["selftest", "--board", "toy", "--only", "soup"]))
+        .with(1)
+        .says("There is no microkernel `soup`; there is");
+    // The toy is no 440: every check is missing, and the exit code says so.
+    let ended = end(vmm().args(["selftest", "--board", "toy", "--only", "integer"])).with(1);
+    assert!(ended.stdout.contains("integer on toy: did not finish"), "{}", ended.stdout);
+}
