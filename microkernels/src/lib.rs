@@ -35,7 +35,7 @@ pub struct QemuExpectation {
 /// A check in which QEMU is known to be wrong, or to lack something.
 #[derive(Clone, Copy, Debug)]
 pub struct Difference {
-    /// Name of the check.
+    /// Name of the check. One that begins with `?` fails or passes as the host's timing will have it.
     pub check: &'static str,
     /// Why QEMU's result differs, and from what it is known that ours is right.
     pub reason: &'static str,

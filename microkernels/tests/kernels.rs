@@ -44,6 +44,7 @@ fn every_deviation_from_what_is_expected_is_a_problem() {
     assert_eq!(report.problems(&kernel, []), ["b failed: got=1 want=2"]);
     assert_eq!(report.problems(&kernel, ["b", "c"]), ["c passed, but is listed as failing"]);
     assert_eq!(report.problems(&kernel, ["b", "d"]), ["d is listed as failing, but was not reported"]);
+    assert_eq!(report.problems(&kernel, ["?b", "?c"]), [""; 0]);
     let cut = Report::parse("ok a\nok a\n");
     assert_eq!(cut.problems(&kernel, []), ["a reported twice", "did not finish; 2 checks were reported"]);
     let short = Report::parse("ok a\nok b\ndone 2\n");
