@@ -178,8 +178,11 @@ impl Machine {
     /// Whether the state is one in which Unicorn may execute at all: no debug events, no forced alignment checks, no
     /// reset entry, no user cache locks, not waiting.
     pub(crate) fn is_native_state(&self) -> bool {
-        let s = self.interpreter.core().registers();
-        s.msr & msr::WE == 0
+        let core = self.interpreter.core();
+        let s = core.registers();
+        // An interrupt may be due right here, such as a floating-point exception that was enabled late.
+        !(core.sampling() && core.retired() >= core.next_sample())
+            && s.msr & msr::WE == 0
             && s.dbcr[0] & dbcr0::EVENTS == 0
             && s.ccr[0] & ccr0::FLSTA == 0
             && s.reset_entry == 0

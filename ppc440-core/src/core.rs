@@ -100,8 +100,6 @@ pub struct Core {
     pub(crate) debug_step: Option<u32>,
     /// A floating-point exception that was enabled late is to be taken.
     float_pending: bool,
-    /// The last instruction was rfi, rfci or rfmci (for debug events).
-    pub(crate) returned: bool,
     /// `step` is at a point where asynchronous interrupts may be taken.
     pub(crate) at_boundary: bool,
 }
@@ -142,7 +140,6 @@ impl Core {
             debug_pending: false,
             debug_step: None,
             float_pending: false,
-            returned: false,
             at_boundary: true,
         };
         core.restore(state, 0);
@@ -481,6 +478,9 @@ impl Core {
             }
         }
         match self.fetch(bus) {
+            Ok(word) if self.debug_step.is_some() && self.before_instruction_event(Op(word)) => {
+                self.raise(Exception::plain(Interrupt::Debug))
+            }
             Ok(word) => exec::decode::<B>(word)(self, bus, Op(word)),
             Err(flow) => flow,
         }
@@ -517,7 +517,7 @@ impl Core {
             }
         }
         if let Some(msr_before) = self.debug_step.take() {
-            self.instruction_complete_event(flow, pc, msr_before);
+            self.instruction_complete_event(msr_before);
         }
     }
 

@@ -4,8 +4,9 @@
 //! of timers (DBCR0\[FT\]) and external debug mode, which needs a JTAG probe.
 
 use crate::bits::{dbcr0, dbsr, msr};
-use crate::core::{Core, Flow};
+use crate::core::Core;
 use crate::exception::{Exception, Interrupt};
+use crate::op::Op;
 
 /// Does `address` match a pair of compare registers under a two-bit mode: 0 exact, 1 exact with mask (data only),
 /// 2 inclusive range, 3 exclusive range. Returns which of the two matched.
@@ -87,23 +88,48 @@ impl Core {
         self.debugging() && self.state.dbcr[0] & dbcr0::TRAP != 0 && self.record_debug_events(dbcr0::TRAP)
     }
 
-    /// ICMP, BRT and RET events after the instruction at `pc` completed. ICMP and BRT do not occur while MSR\[DE\] is
-    /// off when the instruction begins: the rfi that turns DE on again is not the step that a debugger waits for.
-    #[cold]
-    pub(crate) fn instruction_complete_event(&mut self, flow: Flow, pc: u32, msr_before: u32) {
-        let control = self.state.dbcr[0];
-        let mut events = 0;
-        if msr_before & msr::DE != 0 {
-            events |= control & dbcr0::ICMP;
-            if matches!(flow, Flow::Branch | Flow::SelfLoop) && self.state.pc != pc.wrapping_add(4) {
-                events |= control & dbcr0::BRT;
-            }
+    /// Would the branch `op` at `pc` be taken? Looks only.
+    fn would_branch(&self, op: Op) -> bool {
+        let bo = op.rt() as u32;
+        let condition = bo & 16 != 0 || (self.state.cr << op.ra() >> 31) == (bo >> 3) & 1;
+        let counter = bo & 4 != 0 || (self.state.ctr != 1) != (bo & 2 != 0);
+        match (op.primary(), op.xo()) {
+            (18, _) => true,
+            (16, _) | (19, 16) => condition && counter,
+            (19, 528) => condition,
+            _ => false,
         }
-        if self.returned {
-            self.returned = false;
+    }
+
+    /// BRT and RET events of the instruction `op` at `pc`, which they suppress: CSRR0 is the branch or return itself
+    /// (440x5 core manual, 8.3.6). BRT does not occur while MSR\[DE\] is off; then RET is recorded for rfi only. True if
+    /// the debug interrupt must be taken.
+    #[cold]
+    pub(crate) fn before_instruction_event(&mut self, op: Op) -> bool {
+        let control = self.state.dbcr[0];
+        let enabled = self.state.msr & msr::DE != 0;
+        let is_return = op.primary() == 19
+            && match op.xo() {
+                50 => true,
+                38 | 51 => enabled,
+                _ => false,
+            };
+        let mut events = 0;
+        if enabled && self.would_branch(op) {
+            events |= control & dbcr0::BRT;
+        }
+        if is_return && self.state.msr & msr::PR == 0 {
             events |= control & dbcr0::RET;
         }
-        if events != 0 && self.record_debug_events(events) {
+        events != 0 && self.record_debug_events(events)
+    }
+
+    /// ICMP event after an instruction completed. It does not occur if MSR\[DE\] was off when the instruction began:
+    /// the rfi that turns DE on again is not the step that a debugger waits for.
+    #[cold]
+    pub(crate) fn instruction_complete_event(&mut self, msr_before: u32) {
+        let events = self.state.dbcr[0] & dbcr0::ICMP;
+        if msr_before & msr::DE != 0 && events != 0 && self.record_debug_events(events) {
             self.account();
             self.deliver(Exception::plain(Interrupt::Debug), self.state.pc);
             self.chain = 0;

@@ -257,7 +257,6 @@ pub(super) fn wrteei<B: Bus>(core: &mut Core, _: &mut B, op: Op) -> Flow {
 /// Returns from an interrupt: PC and MSR from a pair of save/restore registers.
 fn return_from(core: &mut Core, pair: [u32; 2]) -> Flow {
     core.npc = pair[0] & !3;
-    core.returned = core.debugging();
     core.context_synchronize();
     core.set_msr(pair[1]);
     Flow::Context
