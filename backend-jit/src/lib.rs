@@ -19,7 +19,7 @@ impl Backend for JitBackend {
         Info {
             id: "jit".into(),
             summary: "Translator to x86-64: exact, and much faster than interp".into(),
-            rank: 0,
+            rank: 50,
             caps: caps::ICOUNT | caps::STEP | caps::DROP_PAGE,
         }
     }

@@ -402,8 +402,19 @@ impl Emitter {
     pub(crate) fn movq_from(&mut self, to: Reg, from: Xmm) {
         self.rr(0x66, true, &[0x0F, 0x7E], from.0, to.0, None);
     }
-    pub(crate) fn movq_to(&mut self, to: Xmm, from: Reg) {
-        self.rr(0x66, true, &[0x0F, 0x6E], to.0, from.0, None);
+
+    pub(crate) fn movd_from(&mut self, to: Reg, from: Xmm) {
+        self.rr(0x66, false, &[0x0F, 0x7E], from.0, to.0, None);
+    }
+    pub(crate) fn movd_to(&mut self, to: Xmm, from: Reg) {
+        self.rr(0x66, false, &[0x0F, 0x6E], to.0, from.0, None);
+    }
+    /// `a` <- `a` * `b` + `c`, or - `c`, of scalar doubles, rounded once (FMA3: VFMADD213SD, VFMSUB213SD). Registers
+    /// 0-7 only.
+    pub(crate) fn fused_multiply_add(&mut self, subtract: bool, a: Xmm, b: Xmm, c: Xmm) {
+        let opcode = if subtract { 0xAB } else { 0xA9 };
+        self.code.extend_from_slice(&[0xC4, 0xE2, 0x81 | (!b.0 & 15) << 3, opcode]);
+        self.modrm_reg(a.0, c.0);
     }
 
     /// Lets the jump at `hole` go to `target`, both in this code.

@@ -27,6 +27,29 @@ pub(crate) fn enter<B: DirectRam>(jit: &mut Jit<B>, bus: &mut B, host: usize) {
         gate(anchor, host);
     }
     jit.bus = core::ptr::null_mut();
+    jit.settle_float();
+}
+
+/// Whether the host has FMA3, and the system saves its registers.
+pub(crate) fn has_fma() -> bool {
+    use core::arch::x86_64::__cpuid;
+    const FMA: u32 = 1 << 12;
+    const OSXSAVE: u32 = 1 << 27;
+    const AVX: u32 = 1 << 28;
+    let all = FMA | OSXSAVE | AVX;
+    if __cpuid(1).ecx & all != all {
+        return false;
+    }
+    // SAFETY: OSXSAVE says that XGETBV is there.
+    unsafe { xcr0() & 6 == 6 }
+}
+
+/// # Safety
+/// The host must have OSXSAVE.
+#[target_feature(enable = "xsave")]
+unsafe fn xcr0() -> u64 {
+    // SAFETY: the caller vouches for the instruction.
+    unsafe { core::arch::x86_64::_xgetbv(0) }
 }
 
 /// The addresses of the functions that translated code calls.
@@ -80,6 +103,9 @@ extern "sysv64" fn call<B: DirectRam>(
     // SAFETY: called by translated code.
     let (jit, bus) = unsafe { borrow::<B>(owner) };
     jit.arrive(pc, block);
+    if word >> 26 == 59 || word >> 26 == 63 {
+        jit.settle_float();
+    }
     let flow = execute(&mut jit.frame.core, bus, handler, word);
     jit.called(bus, flow, block)
 }
@@ -94,6 +120,9 @@ extern "sysv64" fn call_and_end<B: DirectRam>(
     // SAFETY: called by translated code.
     let (jit, bus) = unsafe { borrow::<B>(owner) };
     jit.arrive(pc, block);
+    if word >> 26 == 59 || word >> 26 == 63 {
+        jit.settle_float();
+    }
     let flow = execute(&mut jit.frame.core, bus, handler, word);
     jit.ended(bus, flow)
 }

@@ -29,6 +29,11 @@ pub(crate) struct Frame {
     pub(crate) jumps: *const JumpEntry,
     /// Where the guest's physical address 0 lies.
     pub(crate) ram: *mut u8,
+    /// The last floating-point operation whose FPRF, FR and FI are not yet in the FPSCR (0: none), and its operands.
+    pub(crate) float_word: u32,
+    /// FPCC of a comparison after that, which is not yet in the FPSCR either (0: none).
+    pub(crate) float_compared: u32,
+    pub(crate) float_operands: [u64; 3],
     /// The argument of the functions below.
     pub(crate) owner: *mut c_void,
     /// `fn(owner, word, pc, handler, block) -> 0 or where to go on`.
@@ -52,6 +57,14 @@ macro_rules! frame_field {
 
 pub(crate) const FETCH_TABLE: Mem = frame_field!(fetch_table);
 
+pub(crate) const FLOAT_WORD: Mem = frame_field!(float_word);
+pub(crate) const FLOAT_COMPARED: Mem = frame_field!(float_compared);
+
+/// Where an operand of the last floating-point operation is noted.
+pub(crate) const fn float_operand(index: usize) -> Mem {
+    Mem::new(RBP, (offset_of!(Frame, float_operands) + 8 * index) as i32 - ANCHOR as i32)
+}
+
 /// Offset of a page's entry in the fetch table.
 pub(crate) const fn fetch_slot(ea: u32) -> i32 {
     ((ea >> 12) as usize % fetch_table::ENTRIES * 8) as i32
@@ -74,6 +87,8 @@ pub(crate) struct Stubs {
     pub(crate) indirect: usize,
     /// Likewise, without the cache.
     pub(crate) indirect_slow: usize,
+    /// The host multiplies and adds with one rounding.
+    pub(crate) has_fma: bool,
 }
 
 /// Makes the fixed code, for offset 0.

@@ -8,12 +8,35 @@ use core::fmt;
 use ppc440_core::bits::{msr, xer};
 use ppc440_core::bus::Bus;
 use ppc440_core::core::{Core, Flow, Stop};
+use ppc440_core::fpu::{self, Fpscr};
+use ppc440_core::op::Op;
 
 use crate::buffer::CodeMemory;
 use crate::cache::{Cache, JUMPS, JitStats};
 use crate::enter;
 use crate::frame::{Frame, Stubs, fixed_code};
 use crate::translate::{MOST, Source, mode, translate};
+
+/// The FPSCR after an operation that translated code executed, from the one before.
+fn float_outcome(op: Op, before: Fpscr, [a, b, c]: [u64; 3]) -> Fpscr {
+    let outcome = match (op.primary() == 59, op.xo() & 31) {
+        (false, 12) => fpu::frsp(before, a),
+        (false, 18) => fpu::fdiv(before, a, b),
+        (false, 20) => fpu::fsub(before, a, b),
+        (false, 21) => fpu::fadd(before, a, b),
+        (false, 25) => fpu::fmul(before, a, b),
+        // Their operands are noted in the order FRA, FRC, FRB, which is the functions'.
+        (false, 28) => fpu::fmsub(before, a, b, c),
+        (false, 29) => fpu::fmadd(before, a, b, c),
+        (false, 30) => fpu::fnmsub(before, a, b, c),
+        (false, _) => fpu::fnmadd(before, a, b, c),
+        (true, 18) => fpu::fdivs(before, a, b),
+        (true, 20) => fpu::fsubs(before, a, b),
+        (true, 21) => fpu::fadds(before, a, b),
+        (true, _) => fpu::fmuls(before, a, b),
+    };
+    outcome.fpscr
+}
 
 /// Most instructions between two points where interrupts are taken: a page.
 const TAIL: u64 = 1024;
@@ -67,7 +90,8 @@ impl<B: DirectRam> Jit<B> {
     pub fn new(core: Core, memory: CodeMemory) -> Self {
         assert!(memory.len() >= 1 << 20, "Code memory of {} bytes is too small: 1 MB at least", memory.len());
         let mut cache = Cache::new(memory);
-        let (code, stubs) = fixed_code();
+        let (code, mut stubs) = fixed_code();
+        stubs.has_fma = enter::has_fma();
         cache.add_fixed(&code);
         let entries = enter::entries::<B>();
         let frame = Box::new(Frame {
@@ -77,6 +101,9 @@ impl<B: DirectRam> Jit<B> {
             fetch_table: core::ptr::null(),
             jumps: cache.jumps.as_ptr(),
             ram: core::ptr::null_mut(),
+            float_word: 0,
+            float_compared: 0,
+            float_operands: [0; 3],
             owner: core::ptr::null_mut(),
             call: entries.call,
             call_and_end: entries.call_and_end,
@@ -170,6 +197,23 @@ impl<B: DirectRam> Jit<B> {
                 enter::enter(self, bus, host);
                 self_loop = self.self_loop;
             }
+        }
+    }
+
+    /// Brings the FPSCR up to date with what translated code left open.
+    pub(crate) fn settle_float(&mut self) {
+        let frame = &mut *self.frame;
+        if frame.float_word | frame.float_compared == 0 {
+            return;
+        }
+        let word = core::mem::take(&mut frame.float_word);
+        let compared = core::mem::take(&mut frame.float_compared);
+        let fpscr = &mut frame.core.registers_mut().fpscr;
+        if word != 0 {
+            *fpscr = float_outcome(Op(word), Fpscr(*fpscr), frame.float_operands).0;
+        }
+        if compared != 0 {
+            *fpscr = *fpscr & !Fpscr::FPCC | compared << 12;
         }
     }
 

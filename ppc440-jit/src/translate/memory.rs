@@ -58,6 +58,13 @@ impl Translator<'_> {
 
     /// X-form loads and stores.
     pub(super) fn memory_x(&mut self, op: Op) -> bool {
+        match op.xo() {
+            535 | 567 => return self.float_access(op, Some(op.rb()), false, false, op.xo() == 567),
+            599 | 631 => return self.float_access(op, Some(op.rb()), false, true, op.xo() == 631),
+            663 | 695 => return self.float_access(op, Some(op.rb()), true, false, op.xo() == 695),
+            727 | 759 => return self.float_access(op, Some(op.rb()), true, true, op.xo() == 759),
+            _ => {}
+        }
         let access = match op.xo() {
             23 | 55 => Access::load(4).update(op.xo() == 55),
             87 | 119 => Access::load(1).update(op.xo() == 119),

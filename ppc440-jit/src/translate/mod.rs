@@ -10,6 +10,7 @@
 //! goes on with the registers read anew. An instruction that is not translated at all is such a call in line.
 
 mod branch;
+mod float;
 mod integer;
 mod memory;
 mod regs;
@@ -196,6 +197,11 @@ impl Translator<'_> {
         }
         let done = match op.primary() {
             32..=45 => self.memory_d(op),
+            48..=55 => {
+                let (store, double) = (op.primary() >= 52, op.primary() & 2 != 0);
+                self.float_access(op, None, store, double, op.primary() & 1 != 0)
+            }
+            59 | 63 => self.float(op),
             31 => self.integer_x(op) || self.memory_x(op) || self.system(op),
             19 => self.condition_logic(op),
             3 => self.trap(op),
