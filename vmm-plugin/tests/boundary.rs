@@ -382,9 +382,9 @@ fn a_machine_that_panicked_fails_its_host_and_is_not_called_again() {
 
 #[test]
 fn tables_that_do_not_fit_are_refused_before_they_are_read() {
-    // SAFETY of both: a table is not looked at beyond what does not fit.
-    let refuse = |table: &vmm_plugin::abi::VmmPlugin| unsafe {
-        Plugin::loaded(table, silent_host(), Box::new(())).err()
+    let refuse = |table: &vmm_plugin::abi::VmmPlugin| {
+        // SAFETY: a table is not looked at beyond what does not fit.
+        unsafe { Plugin::loaded(table, silent_host(), Box::new(())) }.err()
     };
     let copy = |size: u32, abi: u32| vmm_plugin::abi::VmmPlugin {
         size,
