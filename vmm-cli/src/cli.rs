@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use regex::Regex;
+use vmm_plugin::api::PolicyKind;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -126,6 +127,12 @@ pub struct Run {
     /// How time passes: with the host's clock, or one tick for each retired instruction (repeatable runs).
     #[arg(long, value_enum, default_value_t = ClockKind::Host)]
     pub clock: ClockKind,
+    /// Which shadow of a guest page makes room for another: round-robin, sparing, clock, lru, plru or random.
+    #[arg(long, value_name = "NAME")]
+    pub tlb_policy: Option<PolicyKind>,
+    /// Shadows of guest pages that the engine may hold, 1 to 65535.
+    #[arg(long, value_name = "PAGES", value_parser = clap::value_parser!(u32).range(1..=65535))]
+    pub shadow_size: Option<u32>,
     /// What a reset of the guest does.
     #[arg(long, value_enum, default_value_t = OnReset::Reboot)]
     pub on_reset: OnReset,
@@ -138,6 +145,9 @@ pub struct Run {
     /// End with CODE (0-255) as soon as a console line matches, also before the line is complete; may be repeated.
     #[arg(long, value_name = "REGEX=CODE", value_parser = exit_when)]
     pub exit_when: Vec<ExitWhen>,
+    /// Record what the guest does to its TLB, for policy-lab (the guest runs slower): tlb:FILE.
+    #[arg(long, value_name = "tlb:FILE", value_parser = trace)]
+    pub trace: Option<PathBuf>,
     /// Print counters at the end, on standard error.
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub stats: Option<StatsFormat>,
@@ -257,6 +267,13 @@ fn serial(text: &str) -> Result<Serial, String> {
         }
         ("tcp", _) => Err("give tcp:HOST:PORT, for example tcp:127.0.0.1:4440".into()),
         _ => Err("give stdio, pty, file:PATH, unix:PATH, tcp:HOST:PORT or null".into()),
+    }
+}
+
+fn trace(text: &str) -> Result<PathBuf, String> {
+    match text.split_once(':') {
+        Some(("tlb", path)) if !path.is_empty() => Ok(path.into()),
+        _ => Err("give tlb:FILE".into()),
     }
 }
 

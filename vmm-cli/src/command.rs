@@ -11,6 +11,7 @@ use crate::console::Output;
 use crate::control::Control;
 use crate::frontend::Frontend;
 use crate::plugins::Plugins;
+use crate::tlb::TlbOptions;
 use crate::vcpu::{self, Files, Setup, Source, read_file};
 
 /// Runs the command; errors are told on standard error.
@@ -70,6 +71,7 @@ fn boot(options: &Run, mut plugins: Plugins) -> Result<ExitCode, Refusal> {
     if let Some(why) = why {
         eprintln!("vmm: {why}");
     }
+    let tlb = TlbOptions::of(options, &backend.info())?;
     let board_config = BoardConfig {
         tree: options.dtb.as_deref().map(read_file).transpose()?,
         tree_name: options.dtb.as_ref().map_or_else(String::new, |path| path.display().to_string()),
@@ -86,6 +88,7 @@ fn boot(options: &Run, mut plugins: Plugins) -> Result<ExitCode, Refusal> {
         board: Box::new(board),
         backend: Box::new(backend),
         board_config,
+        tlb,
         source: Source::Files(Files {
             kernel: options.kernel.clone(),
             initrd: options.initrd.clone(),

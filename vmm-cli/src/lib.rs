@@ -13,6 +13,7 @@ mod ram;
 mod registers;
 mod selftest;
 mod terminal;
+mod tlb;
 mod vcpu;
 mod verdict;
 

@@ -104,6 +104,7 @@ fn check(
         board: Box::new(board.clone()),
         backend: Box::new(backend.clone()),
         board_config: BoardConfig { constraints: backend.constraints(), ..BoardConfig::default() },
+        tlb: crate::tlb::TlbOptions::default(),
         source: Source::Carried { name: format!("microkernel {}", kernel.name), kernel: kernel.image },
         on_reset: OnReset::Exit,
         output: Output::new(vec![Sink::Memory(Arc::clone(&console))], Vec::new(), false),

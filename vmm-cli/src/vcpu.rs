@@ -17,6 +17,7 @@ use crate::cli::OnReset;
 use crate::console::Output;
 use crate::control::{Control, Request, Show};
 use crate::host::{BoardSide, Calls, Host};
+use crate::tlb::{TlbOptions, Trace};
 use crate::verdict::Verdict;
 
 /// Instructions between two looks at what only this thread can see, when nothing else ends a run.
@@ -27,6 +28,7 @@ pub(crate) struct Setup {
     pub(crate) board: Box<dyn Board + Send>,
     pub(crate) backend: Box<dyn Backend + Send>,
     pub(crate) board_config: BoardConfig,
+    pub(crate) tlb: TlbOptions,
     pub(crate) source: Source,
     pub(crate) on_reset: OnReset,
     pub(crate) output: Output,
@@ -114,6 +116,7 @@ struct Vcpu {
     source: Source,
     on_reset: OnReset,
     control: Arc<Control>,
+    trace: Option<Trace>,
     tb_hz: u32,
     started: Instant,
 }
@@ -140,8 +143,10 @@ impl Vcpu {
         let core = machine.core();
         let host = Host::new(Rc::clone(&side), machine, core.serial_ports as usize);
         let state = host.machine.borrow_mut().load(&setup.source.read()?)?;
-        let config = EngineConfig { tb_hz: core.tb_hz, clock, shadow_pages: 0, tlb_policy: 0 };
-        let engine = setup.backend.create(&config, serve(Rc::clone(&host)))?;
+        let (shadow_pages, tlb_policy) = (setup.tlb.pages, setup.tlb.policy);
+        let config = EngineConfig { tb_hz: core.tb_hz, clock, shadow_pages, tlb_policy };
+        let mut engine = setup.backend.create(&config, serve(Rc::clone(&host)))?;
+        let trace = Trace::start(setup.tlb.trace.as_deref(), &mut *engine)?;
         side.clock.start(core.tb_hz);
         setup.control.attach(side.seal());
         let mut vcpu = Self {
@@ -150,6 +155,7 @@ impl Vcpu {
             source: setup.source,
             on_reset: setup.on_reset,
             control: setup.control,
+            trace,
             tb_hz: core.tb_hz,
             started: Instant::now(),
         };
@@ -167,8 +173,13 @@ impl Vcpu {
 
     fn run(&mut self) -> Verdict {
         loop {
-            let exit = self.engine.run(BUDGET);
+            let exit = self.engine.run(Trace::budget(self.trace.as_ref(), BUDGET));
             self.host.board.flush();
+            if let Some(trace) = &mut self.trace
+                && let Err(refusal) = trace.take(&mut *self.engine)
+            {
+                return Verdict::Error(refusal.0);
+            }
             if let Some(verdict) = self.control.verdict() {
                 return verdict;
             }
@@ -239,7 +250,7 @@ impl Vcpu {
             Request::Show(what, answer) => {
                 let text = match what {
                     Show::Registers => crate::registers::dump(&self.state()),
-                    Show::Tlb => crate::registers::tlb(&self.state()),
+                    Show::Tlb => crate::registers::tlb(&self.state()) + &self.engine.inspect("tlb"),
                     Show::Devices => self.host.machine.borrow_mut().describe(),
                     Show::Stats => self.stats().lines(),
                 };

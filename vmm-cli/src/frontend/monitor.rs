@@ -14,7 +14,7 @@ const PROMPT: &str = "(vmm) ";
 
 const HELP: &str = "\
 info registers  the core's registers
-info tlb        the guest's TLB
+info tlb        the guest's TLB and what shadows it
 info devices    the board's devices
 info stats      counters
 reset           reset the machine

@@ -22,6 +22,10 @@ fn wrong_values_are_refused_with_the_way_out() {
         ("--exit-when", "(=1", "regex"),
         ("--exit-when", "=1", "empty"),
         ("--clock", "sun", "icount"),
+        ("--tlb-policy", "best", "round-robin, sparing, clock, lru, plru, random"),
+        ("--shadow-size", "0", "1..=65535"),
+        ("--shadow-size", "65536", "1..=65535"),
+        ("--trace", "tlb:", "tlb:FILE"),
         ("--on-reset", "maybe", "reboot"),
     ] {
         let ended = end(run(&guest).arg(format!("{flag}={value}"))).with(2).says(hint);
@@ -58,6 +62,15 @@ fn what_a_board_refuses_is_told() {
     end(run(&Guest::new(&[b'x'; 5000], HALT)).args(["--memory", "4K"]))
         .with(1)
         .says("The kernel is larger than RAM");
+}
+
+#[test]
+fn engines_refuse_what_they_cannot_do_to_a_tlb() {
+    let guest = Guest::new(b"", HALT);
+    for option in ["--tlb-policy=lru", "--shadow-size=64"] {
+        end(run(&guest).arg(option)).with(1).says("Backend toy cannot drop single pages");
+    }
+    end(run(&guest).arg("--trace=tlb:/nowhere/trace")).with(1).says("This backend cannot record `tlb`");
 }
 
 #[test]
