@@ -11,13 +11,13 @@ use crate::address::EffectiveAddress;
 #[non_exhaustive]
 pub enum PolicyKind {
     /// `round-robin`: [`RoundRobin`].
-    #[default]
     RoundRobin,
     /// `sparing`: [`SparingRoundRobin`].
     Sparing,
     /// `clock`: [`Clock`].
     Clock,
-    /// `lru`: [`Lru`].
+    /// `lru`: [`Lru`], the default: it had the fewest misses in traces of Linux, at no measurable cost.
+    #[default]
     Lru,
     /// `plru`: [`TreePlru`].
     TreePlru,
