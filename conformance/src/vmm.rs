@@ -9,7 +9,8 @@ use std::time::Duration;
 use crate::process::{self, Finished};
 
 /// Packages that make up a usable program.
-const PACKAGES: [&str; 5] = ["vmm-cli", "board-bamboo", "backend-interp", "backend-unicorn", "backend-kvm"];
+const PACKAGES: [&str; 6] =
+    ["vmm-cli", "board-bamboo", "backend-interp", "backend-unicorn", "backend-kvm", "backend-jit"];
 
 /// The program. The first call builds it and its plugins.
 ///

@@ -176,8 +176,11 @@ impl Core {
         let now = self.now(bus);
         *out = self.state.clone();
         out.size = size_of::<CpuState>() as u32;
-        out.tb = self.timers.time_base(now);
-        out.dec = self.timers.dec(now);
+        // A copy catches up; a reset by the watchdog waits for the core itself.
+        let mut timers = self.timers.clone();
+        timers.process(now, out.tcr, &mut out.tsr, out.decar);
+        out.tb = timers.time_base(now);
+        out.dec = timers.dec(now);
         for (index, entry) in (0u8..).zip(out.tlb.iter_mut()) {
             *entry = self.tlb.entry(index);
         }
@@ -324,13 +327,18 @@ impl Core {
         timer
     }
 
+    /// Carries out every timer event up to `now`, also those that only show in TSR.
+    pub(crate) fn catch_up_timers(&mut self, now: u64) {
+        let s = &mut self.state;
+        if let Some(kind) = self.timers.process(now, s.tcr, &mut s.tsr, s.decar) {
+            self.request_reset(kind);
+        }
+    }
+
     /// Carries out timer events that are due.
     fn run_timers(&mut self, now: u64) {
-        if now >= self.timers.next() {
-            let s = &mut self.state;
-            if let Some(kind) = self.timers.process(now, s.tcr, &mut s.tsr, s.decar) {
-                self.request_reset(kind);
-            }
+        if now >= self.timers.next(self.state.tcr) {
+            self.catch_up_timers(now);
         }
     }
 
@@ -388,7 +396,7 @@ impl Core {
                 }
                 let spins = self.icount && self.state.msr & msr::WE == 0;
                 let furthest = if spins { now.saturating_add(limit) } else { NEVER };
-                let then = bus.idle(self.timers.next().min(furthest));
+                let then = bus.idle(self.timers.next(self.state.tcr).min(furthest));
                 if self.icount {
                     let jumped = then.saturating_sub(self.synced_now);
                     self.synced_now = then;
@@ -406,8 +414,11 @@ impl Core {
                 continue;
             }
             // How far to the next look: time under icount is exact, under the host's clock a slice is near enough.
-            let distance =
-                if self.icount { self.timers.next().min(deadline).saturating_sub(now).max(1) } else { SLICE };
+            let distance = if self.icount {
+                self.timers.next(self.state.tcr).min(deadline).saturating_sub(now).max(1)
+            } else {
+                SLICE
+            };
             self.check_at = self.retired.saturating_add(distance.min(limit));
             self.at_boundary = false;
             return None;

@@ -73,9 +73,12 @@ impl Timers {
         self.dec_zero != NEVER
     }
 
-    /// Tick of the next event of any kind.
-    pub(crate) fn next(&self) -> u64 {
-        self.dec_zero.min(self.fit).min(self.watchdog)
+    /// Tick of the next event that can have an effect by itself. A FIT or watchdog event that nothing enables only
+    /// sets a bit of TSR; [`Timers::process`] catches up with it when TSR is looked at, so nobody wakes for it.
+    pub(crate) fn next(&self, tcr_value: u32) -> u64 {
+        let fit = if tcr_value & tcr::FIE != 0 { self.fit } else { NEVER };
+        let watchdog = if tcr_value & (tcr::WIE | tcr::WRC) != 0 { self.watchdog } else { NEVER };
+        self.dec_zero.min(fit).min(watchdog)
     }
 
     /// Carries out every event up to `now`. A watchdog that expires with ENW and WIS both set asks for the reset that
@@ -177,6 +180,7 @@ mod tests {
         assert_eq!(status & tsr::FIS, 0);
         timers.process(4096, 0, &mut status, 0);
         assert_eq!(status & tsr::FIS, tsr::FIS);
-        assert_eq!(timers.next(), 4096 + 8192);
+        assert_eq!(timers.next(tcr::FIE), 4096 + 8192);
+        assert_eq!(timers.next(0), NEVER, "nobody wakes for a FIT that is off");
     }
 }

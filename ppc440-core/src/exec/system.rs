@@ -82,7 +82,11 @@ pub(super) fn mfspr<B: Bus>(core: &mut Core, bus: &mut B, op: Op) -> Flow {
         312..=315 => s.iac[(spr - 312) as usize],
         316 | 317 => s.dac[(spr - 316) as usize],
         318 | 319 => s.dvc[(spr - 318) as usize],
-        336 => s.tsr,
+        336 => {
+            let now = core.now(bus);
+            core.catch_up_timers(now);
+            core.state.tsr
+        }
         340 => s.tcr,
         400..=415 => s.ivor[(spr - 400) as usize],
         570 | 571 => s.mcsrr[(spr - 570) as usize],
@@ -179,6 +183,7 @@ pub(super) fn mtspr<B: Bus>(core: &mut Core, bus: &mut B, op: Op) -> Flow {
 /// The registers whose meaning is a time.
 fn timer_spr<B: Bus>(core: &mut Core, bus: &mut B, spr: u32, value: u32) -> Flow {
     let now = core.now(bus);
+    core.catch_up_timers(now);
     match spr {
         22 => core.timers.set_dec(now, value),
         54 => core.state.decar = value,
