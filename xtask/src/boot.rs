@@ -103,9 +103,8 @@ fn mentions(arguments: &[OsString], option: &str) -> bool {
 
 /// Builds the program and every plugin in release mode; returns the program's path.
 pub(crate) fn build_vmm() -> Result<PathBuf> {
-    let cache = Cache::open()?;
     let task = Task::new("vmm");
-    let log = cache.log("vmm");
+    let log = workspace::log("vmm")?;
     run::fresh_log(&log)?;
     let mut cargo = workspace::cargo();
     cargo.args(["build", "--release", "--package", "vmm-cli"]);

@@ -47,3 +47,11 @@ pub(crate) fn target_dir() -> Result<PathBuf> {
     let dir = metadata["target_directory"].as_str().context("cargo metadata names no target folder")?;
     Ok(PathBuf::from(dir))
 }
+
+/// The log file of a step that works on this checkout. It lies in the target folder, not in the cache, which
+/// other checkouts share.
+pub(crate) fn log(step: &str) -> Result<PathBuf> {
+    let dir = target_dir()?.join("xtask");
+    std::fs::create_dir_all(&dir).with_context(|| format!("Cannot make {}", dir.display()))?;
+    Ok(dir.join(format!("{step}.log")))
+}

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::steps::{Outcome, Report};
-use crate::cache::Cache;
 use crate::progress::{self, Task};
 use crate::{run, workspace};
 
@@ -65,7 +64,7 @@ fn folders() -> Result<Vec<PathBuf>> {
 /// Builds a folder's targets; returns the programs.
 fn build(folder: &Path, name: &str) -> Result<Vec<PathBuf>> {
     let task = Task::new(&format!("building {name}"));
-    let log = Cache::open()?.log("fuzz-build");
+    let log = workspace::log("fuzz-build")?;
     run::fresh_log(&log)?;
     let version = run::output(run::tool("rustc").arg("-vV"))?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc names no host")?;
@@ -97,7 +96,7 @@ fn fuzz(folder: &Path, program: &Path, seconds: u32, report: &mut Report) -> Res
     let target = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let name = format!("fuzzing {target}");
     let task = Task::new(&name);
-    let log = Cache::open()?.log(&format!("fuzz-{target}"));
+    let log = workspace::log(&format!("fuzz-{target}"))?;
     run::fresh_log(&log)?;
     let found = workspace::target_dir()?.join("fuzz");
     let artifacts = found.join("artifacts").join(&target);

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::cache::Cache;
 use crate::images::Images;
 use crate::progress::{self, Task};
 use crate::{run, workspace};
@@ -188,8 +187,8 @@ fn outside_examples() -> impl Iterator<Item = &'static str> {
 /// # Errors
 /// Only when the step could not be run at all; a failing check is an [`Outcome`].
 pub(crate) fn run(step: &Step, images: Option<&Images>) -> Result<Outcome> {
-    let cache = Cache::open()?;
-    let log = cache.log(&format!("test-{}", step.name.replace(|c: char| !c.is_ascii_alphanumeric(), "-")));
+    let log =
+        workspace::log(&format!("test-{}", step.name.replace(|c: char| !c.is_ascii_alphanumeric(), "-")))?;
     run::fresh_log(&log)?;
     let task = Task::new(&step.name);
     let started = Instant::now();
