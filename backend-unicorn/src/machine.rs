@@ -181,7 +181,7 @@ impl Machine {
         let core = self.interpreter.core();
         let s = core.registers();
         // An interrupt may be due right here, such as a floating-point exception that was enabled late.
-        !(core.sampling() && core.retired() >= core.next_sample())
+        !(core.sampling() && core.interrupt_is_due())
             && s.msr & msr::WE == 0
             && s.dbcr[0] & dbcr0::EVENTS == 0
             && s.ccr[0] & ccr0::FLSTA == 0

@@ -284,9 +284,14 @@ impl Core {
         self.debug_pending = events && m & msr::DE != 0 && self.state.dbcr[0] & dbcr0::IDM != 0;
         // An enabled exception that was recorded while FE0 and FE1 were off comes due when they are set (Book I, 4.4).
         self.float_pending = m & (msr::FE0 | msr::FE1) != 0 && Fpscr(self.state.fpscr).any(Fpscr::FEX);
-        if m & msr::WE != 0 || self.timer_interrupt().is_some() || self.debug_pending || self.float_pending {
+        if m & msr::WE != 0 || self.internal_interrupt() {
             self.check_at = 0;
         }
+    }
+
+    /// Whether an interrupt that no pin causes is pending and enabled.
+    pub(crate) fn internal_interrupt(&self) -> bool {
+        self.timer_interrupt().is_some() || self.debug_pending || self.float_pending
     }
 
     /// The timer interrupt of highest priority that is pending and enabled.

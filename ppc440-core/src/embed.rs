@@ -11,6 +11,13 @@ impl Core {
         self.at_boundary = true;
     }
 
+    /// Whether an interrupt other than by a pin is due as soon as the core samples: a timer's, a debug event's, or a
+    /// floating-point exception that was enabled late.
+    #[must_use]
+    pub fn interrupt_is_due(&self) -> bool {
+        self.internal_interrupt()
+    }
+
     /// Whether decoded code of the RAM page at `pa` is held: stores to it that bypass the core's own paths must be
     /// told with [`Core::code_written`], or left to the core.
     #[must_use]
