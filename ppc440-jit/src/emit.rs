@@ -229,9 +229,6 @@ impl Emitter {
     pub(crate) fn load_zx16(&mut self, to: Reg, from: Mem) {
         self.rm(0, false, &[0x0F, 0xB7], to.0, from, None);
     }
-    pub(crate) fn movzx8(&mut self, to: Reg, from: Reg) {
-        self.rr(0, false, &[0x0F, 0xB6], to.0, from.0, Some(from.0));
-    }
     pub(crate) fn movsx8(&mut self, to: Reg, from: Reg) {
         self.rr(0, false, &[0x0F, 0xBE], to.0, from.0, Some(from.0));
     }

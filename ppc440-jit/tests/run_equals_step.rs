@@ -68,7 +68,7 @@ fn instruction() -> impl Strategy<Value = u32> {
         4 => (xo_float, register.clone(), register.clone(), register.clone(), register.clone(), 0u32..2, prop::bool::ANY)
             .prop_map(|(x, t, a, b, c, rc, single)| {
                 let primary = if single && (18..32).contains(&x) { 59 } else { 63 };
-                primary << 26 | t << 21 | a << 16 | b << 11 | if x >= 18 && x < 32 { c << 6 } else { 0 } | x << 1 | rc
+                primary << 26 | t << 21 | a << 16 | b << 11 | if (18..32).contains(&x) { c << 6 } else { 0 } | x << 1 | rc
             }),
         // Branches within the code, conditional and not.
         6 => (-40i32..40, 0u32..2).prop_map(|(d, lk)| 18 << 26 | ((d * 4) as u32 & 0x03FF_FFFC) | lk),

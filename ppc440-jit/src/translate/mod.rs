@@ -76,8 +76,6 @@ pub(crate) struct Translation {
     pub(crate) code: Vec<u8>,
     pub(crate) sites: Vec<NewSite>,
     pub(crate) words: usize,
-    /// Instructions that are calls to the core.
-    pub(crate) calls: usize,
 }
 
 /// A way out of line for the instruction at `index`.
@@ -114,7 +112,6 @@ pub(crate) struct Translator<'a> {
     index: usize,
     /// The host's flags are those of a comparison into this CR field, of this kind.
     flags: Option<(u32, bool)>,
-    calls: usize,
     inline: bool,
 }
 
@@ -136,13 +133,12 @@ pub(crate) fn translate(
         leaves: Vec::new(),
         index: 0,
         flags: None,
-        calls: 0,
         inline,
     };
     t.e.code.reserve(1024);
     let words = t.block();
     t.out_of_line();
-    Translation { code: t.e.code, sites: t.sites, words, calls: t.calls }
+    Translation { code: t.e.code, sites: t.sites, words }
 }
 
 impl Translator<'_> {
@@ -270,7 +266,6 @@ impl Translator<'_> {
         self.e.mov_imm(RDX, self.source.pc.wrapping_add(4 * index as u32));
         self.e.mov_imm64(RCX, (self.handler)(word) as u64);
         self.e.mov_imm(R8, self.source.block);
-        self.calls += 1;
     }
 
     /// The core executes this instruction.
@@ -359,7 +354,6 @@ impl Translator<'_> {
                 self.e.store(guest.place(), host);
             }
             self.call_arguments(slow.index);
-            self.calls -= 1;
             let hole = self.e.call();
             self.bind_far(hole, self.stubs.call);
             for (host, guest) in slow.reload {
