@@ -139,13 +139,8 @@ impl Core {
     /// Ends the sampling point, unless exceptions follow each other for ever: then says which.
     #[inline]
     pub fn leave_sampling_point(&mut self) -> Option<Interrupt> {
-        if self.at_boundary {
-            self.at_boundary = false;
-            if self.is_fatal() {
-                return Some(self.chain_interrupt);
-            }
-        }
-        None
+        self.at_boundary = false;
+        self.is_fatal().then_some(self.chain_interrupt)
     }
 
     /// Number of retired instructions at which the clock must be looked at, at a sampling point.

@@ -44,8 +44,8 @@ pub(crate) struct Site {
     pub(crate) target: u32,
     /// Interrupts may be taken before the target.
     pub(crate) sampling: bool,
-    /// Offset of the jump's displacement.
-    pub(crate) jump: u32,
+    /// Offset of the jump's displacement; `None` if the block itself goes on at the target, and only pauses here.
+    pub(crate) jump: Option<u32>,
     /// Offset of the code that asks the driver.
     pub(crate) stub: u32,
     /// Offset of the fetch translation that the jump checks first, if it leaves the page.
@@ -82,7 +82,7 @@ struct Page {
 pub(crate) struct NewSite {
     pub(crate) target: u32,
     pub(crate) sampling: bool,
-    pub(crate) jump: u32,
+    pub(crate) jump: Option<u32>,
     pub(crate) stub: u32,
     pub(crate) key: Option<u32>,
 }
@@ -222,11 +222,12 @@ impl Cache {
         let at = self.blocks[block as usize].at as usize;
         let page = self.blocks[block as usize].page;
         let entry = &mut self.sites[site as usize];
+        let Some(jump) = entry.jump else { return };
         if let Some(key) = entry.key {
             let value = u64::from(entry.target & !0xFFF) | u64::from(page) << 32;
             self.memory.write(key as usize, &value.to_le_bytes());
         }
-        self.memory.patch_jump(entry.jump as usize, at);
+        self.memory.patch_jump(jump as usize, at);
         self.stats.chained += 1;
         let before = core::mem::replace(&mut entry.linked, block);
         if before == block {
@@ -267,7 +268,9 @@ impl Cache {
             let entry = &mut self.sites[site as usize];
             site = core::mem::replace(&mut entry.next, NONE);
             entry.linked = NONE;
-            self.memory.patch_jump(entry.jump as usize, entry.stub as usize);
+            if let Some(jump) = entry.jump {
+                self.memory.patch_jump(jump as usize, entry.stub as usize);
+            }
         }
         let jump = &mut self.jumps[jump_slot(mode, pc)];
         if jump.key as u32 == pc {

@@ -99,10 +99,11 @@ extern "sysv64" fn call<B: DirectRam>(
     pc: u32,
     handler: usize,
     block: u32,
+    since: u32,
 ) -> usize {
     // SAFETY: called by translated code.
     let (jit, bus) = unsafe { borrow::<B>(owner) };
-    jit.arrive(pc, block);
+    jit.arrive(pc, since);
     if word >> 26 == 59 || word >> 26 == 63 {
         jit.settle_float();
     }
@@ -116,14 +117,16 @@ extern "sysv64" fn call_and_end<B: DirectRam>(
     pc: u32,
     handler: usize,
     block: u32,
+    since: u32,
 ) -> usize {
     // SAFETY: called by translated code.
     let (jit, bus) = unsafe { borrow::<B>(owner) };
-    jit.arrive(pc, block);
+    jit.arrive(pc, since);
     if word >> 26 == 59 || word >> 26 == 63 {
         jit.settle_float();
     }
     let flow = execute(&mut jit.frame.core, bus, handler, word);
+    let _ = block;
     jit.ended(bus, flow)
 }
 

@@ -9,7 +9,7 @@ use ppc440_core::translate::{STATE_OFFSET, fetch_table};
 
 use crate::cache::{JUMPS, JumpEntry};
 use crate::emit::{
-    Alu, Cond, Emitter, Mem, R8, R12, R13, R14, R15, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, Shift,
+    Alu, Cond, Emitter, Mem, R12, R13, R14, R15, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, Shift,
 };
 
 /// RBP points this far into the guest's registers.
@@ -36,7 +36,7 @@ pub(crate) struct Frame {
     pub(crate) float_operands: [u64; 3],
     /// The argument of the functions below.
     pub(crate) owner: *mut c_void,
-    /// `fn(owner, word, pc, handler, block) -> 0 or where to go on`.
+    /// `fn(owner, word, pc, handler, block, since) -> 0 or where to go on`.
     pub(crate) call: usize,
     /// The same; always tells where to go on.
     pub(crate) call_and_end: usize,
@@ -163,7 +163,6 @@ pub(crate) fn fixed_code() -> (alloc::vec::Vec<u8>, Stubs) {
     stubs.indirect_slow = e.here();
     e.mov(RSI, RAX);
     ask(&mut e, frame_field!(lookup));
-    let _ = R8;
     (e.code, stubs)
 }
 

@@ -41,7 +41,7 @@ fn float_outcome(op: Op, before: Fpscr, [a, b, c]: [u64; 3]) -> Fpscr {
 /// Most instructions between two points where interrupts are taken: a page.
 const TAIL: u64 = 1024;
 /// Code that a block may need at most, generously.
-const BLOCK_BYTES: usize = MOST * 400 + 4096;
+const BLOCK_BYTES: usize = MOST * 600 + 4096;
 
 /// A bus whose RAM translated code may reach by pointer.
 ///
@@ -236,10 +236,10 @@ impl<B: DirectRam> Jit<B> {
         }
     }
 
-    /// Translated code is at `pc` in `block`.
+    /// Translated code is at `pc`, `since` instructions after it last counted.
     #[inline]
-    pub(crate) fn arrive(&mut self, pc: u32, block: u32) {
-        let start = self.cache.blocks[block as usize].pc;
+    pub(crate) fn arrive(&mut self, pc: u32, since: u32) {
+        let start = pc.wrapping_sub(4 * since);
         let retired = self.limit.wrapping_sub(self.frame.left as u64);
         self.frame.core.arrive(pc, start, retired);
         self.cache.stats.helped += 1;

@@ -231,7 +231,7 @@ fn compare(case: &Case, inline: bool) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 500, ..ProptestConfig::default() })]
     #[test]
     fn calling_the_core_in_slices_equals_stepping(case in case()) {
         compare(&case, false)?;

@@ -3,8 +3,8 @@
 use ppc440_core::op::Op;
 
 use super::regs::{CR, CTR, LR};
-use super::{Then, Translator};
-use crate::emit::{Alu, Cond, Hole, RAX, RCX, RDX, Shift};
+use super::{Exit, Then, Translator};
+use crate::emit::{Alu, Cond, Hole, R12, RAX, RCX, Shift};
 
 impl Translator<'_> {
     /// b, bc, bclr, bcctr. `flags` tells which CR field the host's flags still stand for.
@@ -18,6 +18,13 @@ impl Translator<'_> {
             }
             (16, _) => {
                 let target = if op.aa() { op.bd() } else { self.pc().wrapping_add(op.bd()) };
+                let bo = op.rt() as u32;
+                let one_condition = (bo & 4 != 0) != (bo & 16 != 0);
+                let forward = target.wrapping_sub(self.pc()) as i32 > 0;
+                if one_condition && forward && self.index + 1 < self.source.words.len() {
+                    self.side_exit(op, flags, target);
+                    return Some(Then::Next);
+                }
                 let not_taken = self.condition(op, flags, true);
                 self.go_to(target, true);
                 self.otherwise(not_taken);
@@ -44,6 +51,48 @@ impl Translator<'_> {
         Some(Then::End)
     }
 
+    /// A conditional branch forward, on CR or on CTR: the block goes on where it is not taken, with registers as they
+    /// are, but may pause there, as it is a point where interrupts are taken.
+    fn side_exit(&mut self, op: Op, flags: Option<(u32, bool)>, target: u32) {
+        let bo = op.rt() as u32;
+        self.link_register(op);
+        let taken = if bo & 4 == 0 {
+            let ctr = self.modify(CTR);
+            self.e.alu_imm(Alu::Sub, ctr, 1);
+            if bo & 2 != 0 { Cond::Equal } else { Cond::NotEqual }
+        } else {
+            let holds = match self.fused(op, flags) {
+                Some(holds) => holds,
+                None => {
+                    let cr = self.read(CR);
+                    self.e.test_imm(cr, 0x8000_0000 >> op.ra());
+                    Cond::NotEqual
+                }
+            };
+            if bo & 8 != 0 { holds } else { holds.not() }
+        };
+        let spill: alloc::vec::Vec<_> = self.regs.dirty().collect();
+        let hole = self.e.jump_if(taken);
+        self.exits.push(Exit { hole, spill: spill.clone(), target, count: Some(self.count()) });
+        self.e.alu64_imm(Alu::Sub, R12, self.count());
+        let hole = self.e.jump_if(Cond::LessEqual);
+        self.exits.push(Exit { hole, spill, target: self.pc().wrapping_add(4), count: None });
+        self.segment = self.index + 1;
+    }
+
+    /// The host's condition for "the CR bit is set", if the host's flags are still of that CR field.
+    fn fused(&self, op: Op, flags: Option<(u32, bool)>) -> Option<Cond> {
+        let (_, signed) = flags.filter(|(field, _)| *field == op.ra() as u32 / 4)?;
+        Some(match (op.ra() % 4, signed) {
+            (0, true) => Cond::Less,
+            (0, false) => Cond::Below,
+            (1, true) => Cond::Greater,
+            (1, false) => Cond::Above,
+            (2, _) => Cond::Equal,
+            _ => return None,
+        })
+    }
+
     /// LR <- the next instruction, if LK is set.
     fn link_register(&mut self, op: Op) {
         if op.lk() {
@@ -63,8 +112,7 @@ impl Translator<'_> {
         let mut holes = alloc::vec::Vec::new();
         self.link_register(op);
         // What the host's flags say of the CR bit, unless counting will have changed them.
-        let field = op.ra() as u32 / 4;
-        let fused = flags.filter(|(of, _)| on_cr && !counts && *of == field && op.ra() % 4 != 3);
+        let fused = if on_cr && !counts { self.fused(op, flags) } else { None };
         let cr = if on_cr && fused.is_none() { Some(self.read(CR)) } else { None };
         let ctr = counts.then(|| self.modify(CTR));
         if let Some(ctr) = ctr {
@@ -78,14 +126,7 @@ impl Translator<'_> {
         if let Some(cr) = cr {
             self.e.test_imm(cr, 0x8000_0000 >> op.ra());
             holes.push(self.e.jump_if(if wanted { Cond::Equal } else { Cond::NotEqual }));
-        } else if let Some((_, signed)) = fused {
-            let holds = match (op.ra() % 4, signed) {
-                (0, true) => Cond::Less,
-                (0, false) => Cond::Below,
-                (1, true) => Cond::Greater,
-                (1, false) => Cond::Above,
-                _ => Cond::Equal,
-            };
+        } else if let Some(holds) = fused {
             holes.push(self.e.jump_if(if wanted { holds.not() } else { holds }));
         }
         holes
@@ -165,7 +206,6 @@ impl Translator<'_> {
                 slow.holes.push(self.e.jump_if(cond));
             }
         }
-        let _ = RDX;
         self.resume_here(slow);
         true
     }

@@ -6,7 +6,7 @@ use ppc440_core::op::Op;
 use ppc440_core::translate::data_table;
 
 use super::regs::Guest;
-use super::{Slow, Translator};
+use super::{Slow, Translator, gpr_place};
 use crate::emit::{Alu, Cond, Mem, R14, R15, RAX, RCX, RDX, Reg, Shift};
 
 /// What a load does with what it finds.
@@ -64,6 +64,9 @@ impl Translator<'_> {
             663 | 695 => return self.float_access(op, Some(op.rb()), true, false, op.xo() == 695),
             727 | 759 => return self.float_access(op, Some(op.rb()), true, true, op.xo() == 759),
             _ => {}
+        }
+        if op.xo() == 1014 {
+            return self.zero_line(op);
         }
         let access = match op.xo() {
             23 | 55 => Access::load(4).update(op.xo() == 55),
@@ -151,6 +154,43 @@ impl Translator<'_> {
         if !store {
             self.load_value(access, data);
             self.regs.soil(data);
+        }
+        self.resume_here(slow);
+        true
+    }
+
+    /// lmw and stmw: the registers go through memory, one by one, once the whole range is known to lie in a page.
+    pub(super) fn multiple(&mut self, op: Op, store: bool) -> bool {
+        let words = 32 - op.rt();
+        self.effective_address(op, None);
+        self.flush();
+        let mut slow = self.slow_way(alloc::vec::Vec::new());
+        if !store {
+            // What is held of them would be stale.
+            self.regs.forget();
+        }
+        self.probe(4 * words as u32, store, &mut slow);
+        for word in 0..words {
+            let place = gpr_place(op.rt() + word);
+            let at = Mem::indexed(R14, RAX, 0, 4 * word as i32);
+            let (from, to) = if store { (place, at) } else { (at, place) };
+            self.e.load(RCX, from);
+            self.e.bswap(RCX);
+            self.e.store(to, RCX);
+        }
+        self.resume_here(slow);
+        true
+    }
+
+    /// dcbz: 32 zero bytes, in a page that neither device nor write-through is.
+    pub(super) fn zero_line(&mut self, op: Op) -> bool {
+        self.effective_address(op, Some(op.rb()));
+        let mut slow = self.slow_way(alloc::vec::Vec::new());
+        self.e.alu_imm(Alu::And, RAX, !31);
+        self.probe(32, true, &mut slow);
+        self.e.mov_imm(RCX, 0);
+        for quarter in 0..4 {
+            self.e.store64(Mem::indexed(R14, RAX, 0, 8 * quarter), RCX);
         }
         self.resume_here(slow);
         true

@@ -23,7 +23,7 @@ use ppc440_core::op::Op;
 use ppc440_core::state::CpuState;
 
 use crate::cache::NewSite;
-use crate::emit::{Alu, Cond, Emitter, Hole, Mem, R8, R12, RAX, RBP, RCX, RDX, RSI, Reg};
+use crate::emit::{Alu, Cond, Emitter, Hole, Mem, R8, R9, R12, RAX, RBP, RCX, RDX, RSI, Reg};
 use crate::frame::{self, Stubs};
 use regs::{Guest, Regs};
 
@@ -84,9 +84,20 @@ struct Slow {
     /// Where to go on.
     resume: usize,
     index: usize,
+    /// Instructions since R12 was last counted down.
+    since: usize,
     /// Written back before, and read after the call.
     spill: Vec<(Reg, Guest)>,
     reload: Vec<(Reg, Guest)>,
+}
+
+/// A branch that is taken out of the middle of a block, or a pause there.
+struct Exit {
+    hole: Hole,
+    spill: Vec<(Reg, Guest)>,
+    target: u32,
+    /// Instructions to count; `None` if they are counted, and the block itself would go on at the target.
+    count: Option<u32>,
 }
 
 /// What becomes of the block after an instruction.
@@ -105,11 +116,14 @@ pub(crate) struct Translator<'a> {
     handler: &'a dyn Fn(u32) -> usize,
     regs: Regs,
     slow: Vec<Slow>,
+    exits: Vec<Exit>,
     sites: Vec<NewSite>,
     /// Holes that belong to each site's question to the driver.
     leaves: Vec<(usize, Hole)>,
     /// The instruction that is being translated.
     index: usize,
+    /// The first instruction that R12 does not count yet.
+    segment: usize,
     /// The host's flags are those of a comparison into this CR field, of this kind.
     flags: Option<(u32, bool)>,
     inline: bool,
@@ -129,6 +143,8 @@ pub(crate) fn translate(
         handler,
         regs: Regs::new(),
         slow: Vec::new(),
+        exits: Vec::new(),
+        segment: 0,
         sites: Vec::new(),
         leaves: Vec::new(),
         index: 0,
@@ -193,6 +209,7 @@ impl Translator<'_> {
         }
         let done = match op.primary() {
             32..=45 => self.memory_d(op),
+            46 | 47 => self.multiple(op, op.primary() == 47),
             48..=55 => {
                 let (store, double) = (op.primary() >= 52, op.primary() & 2 != 0);
                 self.float_access(op, None, store, double, op.primary() & 1 != 0)
@@ -260,19 +277,20 @@ impl Translator<'_> {
     }
 
     /// Arguments of a call to the core for the instruction at `index`.
-    fn call_arguments(&mut self, index: usize) {
+    fn call_arguments(&mut self, index: usize, since: usize) {
         let word = self.source.words[index];
         self.e.mov_imm(RSI, word);
         self.e.mov_imm(RDX, self.source.pc.wrapping_add(4 * index as u32));
         self.e.mov_imm64(RCX, (self.handler)(word) as u64);
         self.e.mov_imm(R8, self.source.block);
+        self.e.mov_imm(R9, since as u32);
     }
 
     /// The core executes this instruction.
     fn call(&mut self) {
         self.flush();
         self.regs.forget();
-        self.call_arguments(self.index);
+        self.call_arguments(self.index, self.index - self.segment);
         let hole = self.e.call();
         self.bind_far(hole, self.stubs.call);
     }
@@ -280,7 +298,7 @@ impl Translator<'_> {
     /// The core executes this instruction, and tells where to go on.
     fn call_and_end(&mut self) {
         self.flush();
-        self.call_arguments(self.index);
+        self.call_arguments(self.index, self.index - self.segment);
         let hole = self.e.jump();
         self.bind_far(hole, self.stubs.call_and_end);
     }
@@ -293,7 +311,14 @@ impl Translator<'_> {
     /// Marks the place from which slow ways go out of line: guest registers as they are now belong to the state before
     /// the instruction.
     fn slow_way(&self, holes: Vec<Hole>) -> Slow {
-        Slow { holes, resume: 0, index: self.index, spill: self.regs.dirty().collect(), reload: Vec::new() }
+        Slow {
+            holes,
+            resume: 0,
+            index: self.index,
+            since: self.index - self.segment,
+            spill: self.regs.dirty().collect(),
+            reload: Vec::new(),
+        }
     }
 
     /// The place where the block goes on after a slow way; guest registers as they are now are read anew there.
@@ -312,9 +337,17 @@ impl Translator<'_> {
     /// jump to the target's block (the driver, until it is known)
     /// ```
     fn go_to(&mut self, target: u32, sampling: bool) {
+        self.go_to_counting(target, sampling, self.count());
+    }
+
+    /// Instructions to count after the current one.
+    fn count(&self) -> u32 {
+        (self.index + 1 - self.segment) as u32
+    }
+
+    fn go_to_counting(&mut self, target: u32, sampling: bool, count: u32) {
         let site = self.sites.len();
-        let number = self.source.first_site + site as u32;
-        self.e.alu64_imm(Alu::Sub, R12, self.index as u32 + 1);
+        self.e.alu64_imm(Alu::Sub, R12, count);
         if sampling {
             let hole = self.e.jump_if(Cond::LessEqual);
             self.leaves.push((site, hole));
@@ -330,14 +363,13 @@ impl Translator<'_> {
         }
         let hole = self.e.jump();
         self.leaves.push((site, hole));
-        let jump = (self.source.at + hole.0) as u32;
-        let _ = number;
+        let jump = Some((self.source.at + hole.0) as u32);
         self.sites.push(NewSite { target, sampling, jump, stub: 0, key });
     }
 
     /// Ends the block: goes on at the address in EAX, which is computed, after a look at clock and pins.
     fn go_to_eax(&mut self) {
-        self.e.alu64_imm(Alu::Sub, R12, self.index as u32 + 1);
+        self.e.alu64_imm(Alu::Sub, R12, self.count());
         let hole = self.e.jump_if(Cond::LessEqual);
         self.bind_far(hole, self.stubs.indirect_slow);
         let hole = self.e.jump();
@@ -353,7 +385,7 @@ impl Translator<'_> {
             for (host, guest) in slow.spill {
                 self.e.store(guest.place(), host);
             }
-            self.call_arguments(slow.index);
+            self.call_arguments(slow.index, slow.since);
             let hole = self.e.call();
             self.bind_far(hole, self.stubs.call);
             for (host, guest) in slow.reload {
@@ -361,6 +393,26 @@ impl Translator<'_> {
             }
             let hole = self.e.jump();
             self.e.bind(hole, slow.resume);
+        }
+        for exit in core::mem::take(&mut self.exits) {
+            self.e.bind_here(exit.hole);
+            for (host, guest) in exit.spill {
+                self.e.store(guest.place(), host);
+            }
+            match exit.count {
+                Some(count) => self.go_to_counting(exit.target, true, count),
+                None => {
+                    let hole = self.e.jump();
+                    self.leaves.push((self.sites.len(), hole));
+                    self.sites.push(NewSite {
+                        target: exit.target,
+                        sampling: true,
+                        jump: None,
+                        stub: 0,
+                        key: None,
+                    });
+                }
+            }
         }
         let leaves = core::mem::take(&mut self.leaves);
         for site in 0..self.sites.len() {
