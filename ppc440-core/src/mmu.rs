@@ -220,7 +220,7 @@ pub(crate) struct Mmu {
     data_base: usize,
     fetch_base: usize,
     /// What `set_mode` was last told; contexts are recycled only there.
-    current: Option<(Mode, Mode, bool)>,
+    current: u32,
     slow_data: bool,
     bypass: bool,
     /// Every reference is recorded, so none may be answered by the table.
@@ -251,7 +251,7 @@ impl Mmu {
             fetch_context: ContextId(0),
             data_base: 0,
             fetch_base: 0,
-            current: None,
+            current: u32::MAX,
             slow_data: false,
             bypass: false,
             recording: false,
@@ -262,13 +262,16 @@ impl Mmu {
 
     /// Selects the contexts of (PID, MSR). With `slow_data` every data access takes the slow path.
     pub(crate) fn set_mode(&mut self, pid: u8, machine: u32, slow_data: bool) {
+        // One word, as this is compared at every PID write, interrupt and return.
+        let wanted =
+            u32::from(pid) | (machine & (msr::PR | msr::IS | msr::DS)) << 8 | u32::from(slow_data) << 8;
+        if self.current == wanted {
+            return;
+        }
+        self.current = wanted;
         let user = machine & msr::PR != 0;
         let fetch_mode = Mode { pid, address_space: machine & msr::IS != 0, user };
         let data_mode = Mode { pid, address_space: machine & msr::DS != 0, user };
-        if self.current == Some((fetch_mode, data_mode, slow_data)) {
-            return;
-        }
-        self.current = Some((fetch_mode, data_mode, slow_data));
         (self.fetch_mode, self.data_mode) = (fetch_mode, data_mode);
         self.fetch_context = self.shadow.context(self.fetch_mode, &mut self.fast);
         self.data_context = if self.data_mode == self.fetch_mode {

@@ -343,6 +343,13 @@ impl Cache {
         self.stats.code_bytes = self.used as u64;
     }
 
+    /// The host address of the block at `pc` in RAM page `page`, if the jump cache has it.
+    #[inline]
+    pub(crate) fn jump(&self, page: u32, pc: u32, mode: u8) -> Option<usize> {
+        let entry = &self.jumps[jump_slot(mode, pc)];
+        (entry.key == (u64::from(pc) | u64::from(page) << 32)).then_some(entry.host)
+    }
+
     /// Lets indirect jumps to `block` find it.
     pub(crate) fn remember_jump(&mut self, block: u32) {
         let host = self.host(block);

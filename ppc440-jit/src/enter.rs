@@ -11,6 +11,7 @@ use ppc440_core::op::Op;
 
 use crate::frame::ANCHOR;
 use crate::machine::{DirectRam, Jit};
+use crate::translate::pauses;
 
 /// Runs translated code at host address `host` until it leaves.
 pub(crate) fn enter<B: DirectRam>(jit: &mut Jit<B>, bus: &mut B, host: usize) {
@@ -108,7 +109,7 @@ extern "sysv64" fn call<B: DirectRam>(
         jit.settle_float();
     }
     let flow = execute(&mut jit.frame.core, bus, handler, word);
-    jit.called(bus, flow, block)
+    jit.called(bus, flow, block, pauses(word))
 }
 
 extern "sysv64" fn call_and_end<B: DirectRam>(

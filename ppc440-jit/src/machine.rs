@@ -245,15 +245,17 @@ impl<B: DirectRam> Jit<B> {
         self.cache.stats.helped += 1;
     }
 
-    /// After a call in the middle of `block` that returned `flow`: 0 to go on in the block, else where to go on.
+    /// After a call in the middle of `block` that returned `flow`: 0 to go on in the block, else where to go on. The
+    /// block itself pauses after an instruction that `pauses`.
     #[inline]
-    pub(crate) fn called(&mut self, bus: &mut B, flow: Flow, block: u32) -> usize {
+    pub(crate) fn called(&mut self, bus: &mut B, flow: Flow, block: u32, pauses: bool) -> usize {
         if self.ram_generation != Some(bus.ram_generation()) {
             self.follow_ram(bus);
         }
         let core = &mut self.frame.core;
         match flow {
             Flow::Next => {}
+            Flow::Branch if pauses => {}
             Flow::Refetch => {
                 let page = self.cache.blocks[block as usize].page;
                 let pc = core.registers().pc;
@@ -353,20 +355,28 @@ impl<B: DirectRam> Jit<B> {
         let pc = core.registers().pc;
         let Some(page) = core.code_page(bus, pc) else { return self.exit() };
         let mode = Self::mode(core);
-        let block = match self.cache.find(page, pc, mode) {
-            Some(block) => block,
-            None => match self.translate(bus, page, pc, mode) {
-                Some(block) => block,
+        let host = match self.cache.jump(page, pc, mode) {
+            Some(host) => host,
+            None => match self.find_or_translate(bus, page, pc, mode) {
+                Some(host) => host,
                 None => return self.exit(),
             },
         };
-        self.cache.remember_jump(block);
         let core = &self.frame.core;
         self.limit = core.next_sample().min(self.tail);
         self.frame.left = self.limit.wrapping_sub(retired) as i64;
         (self.frame.data_table, self.frame.fetch_table) = core.tables();
         self.frame.jumps = self.cache.jumps[usize::from(mode) * JUMPS..].as_ptr();
-        self.cache.host(block)
+        host
+    }
+
+    fn find_or_translate(&mut self, bus: &B, page: u32, pc: u32, mode: u8) -> Option<usize> {
+        let block = match self.cache.find(page, pc, mode) {
+            Some(block) => block,
+            None => self.translate(bus, page, pc, mode)?,
+        };
+        self.cache.remember_jump(block);
+        Some(self.cache.host(block))
     }
 
     #[cold]

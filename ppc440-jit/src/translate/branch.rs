@@ -4,7 +4,7 @@ use ppc440_core::op::Op;
 
 use super::regs::{CR, CTR, LR};
 use super::{Exit, Then, Translator};
-use crate::emit::{Alu, Cond, Hole, R12, RAX, RCX, Shift};
+use crate::emit::{Alu, Cond, Hole, RAX, RCX, Shift};
 
 impl Translator<'_> {
     /// b, bc, bclr, bcctr. `flags` tells which CR field the host's flags still stand for.
@@ -73,11 +73,8 @@ impl Translator<'_> {
         };
         let spill: alloc::vec::Vec<_> = self.regs.dirty().collect();
         let hole = self.e.jump_if(taken);
-        self.exits.push(Exit { hole, spill: spill.clone(), target, count: Some(self.count()) });
-        self.e.alu64_imm(Alu::Sub, R12, self.count());
-        let hole = self.e.jump_if(Cond::LessEqual);
-        self.exits.push(Exit { hole, spill, target: self.pc().wrapping_add(4), count: None });
-        self.segment = self.index + 1;
+        self.exits.push(Exit { hole, spill, target, count: Some(self.count()) });
+        self.pause();
     }
 
     /// The host's condition for "the CR bit is set", if the host's flags are still of that CR field.

@@ -196,6 +196,14 @@ impl Translator<'_> {
 
     fn instruction(&mut self, op: Op) -> Then {
         let flags = self.flags.take();
+        if self.inline && pauses(op.0) && self.index + 1 < self.source.words.len() {
+            // isync has nothing to do here: the reset entry is gone when code is translated.
+            if op.primary() == 31 {
+                self.call();
+            }
+            self.pause();
+            return Then::Next;
+        }
         if ends_block(op) {
             self.call_and_end();
             return Then::End;
@@ -367,6 +375,15 @@ impl Translator<'_> {
         self.sites.push(NewSite { target, sampling, jump, stub: 0, key });
     }
 
+    /// The block goes on after this instruction, but may pause there, as it is a point where interrupts are taken.
+    fn pause(&mut self) {
+        let spill = self.regs.dirty().collect();
+        self.e.alu64_imm(Alu::Sub, R12, self.count());
+        let hole = self.e.jump_if(Cond::LessEqual);
+        self.exits.push(Exit { hole, spill, target: self.pc().wrapping_add(4), count: None });
+        self.segment = self.index + 1;
+    }
+
     /// Ends the block: goes on at the address in EAX, which is computed, after a look at clock and pins.
     fn go_to_eax(&mut self) {
         self.e.alu64_imm(Alu::Sub, R12, self.count());
@@ -424,6 +441,17 @@ impl Translator<'_> {
             let hole = self.e.jump();
             self.bind_far(hole, self.stubs.leave);
         }
+    }
+}
+
+/// Instructions that are points where interrupts are taken, and change neither the flow nor what a block is built on:
+/// isync, wrtee, wrteei.
+pub(crate) fn pauses(word: u32) -> bool {
+    let op = Op(word);
+    match op.primary() {
+        19 => op.xo() == 150,
+        31 => matches!(op.xo(), 131 | 163),
+        _ => false,
     }
 }
 
