@@ -2,6 +2,7 @@
 //! faulting accesses, TLB writes, interrupts and stores into their own code, leave the same state and the same RAM
 //! whether they are stepped or run in slices of any size.
 
+#[expect(unreachable_pub, reason = "shared with the README example")]
 mod common;
 
 use common::{PointerBus, code_memory};

@@ -1,5 +1,5 @@
-//! What the tests share: code memory with two views, and RAM that both the engine and translated code reach by pointer.
-#![allow(dead_code, unreachable_pub, clippy::allow_attributes, reason = "each test uses its part")]
+// What the tests and the README's example share: code memory with two views, and RAM that both the engine and translated
+// code reach by pointer. Plain comments, so that the file can also be included.
 
 use ppc440_core::bus::{Bus, NEVER};
 use ppc440_jit::{CodeMemory, DirectRam};
