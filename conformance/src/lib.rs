@@ -8,3 +8,4 @@ pub mod process;
 pub mod programs;
 pub mod qemu;
 pub mod vmm;
+pub mod whole;

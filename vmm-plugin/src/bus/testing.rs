@@ -38,9 +38,9 @@ type WriteFn = dyn FnMut(u64, u8, u64);
 struct Inner {
     ranges: Vec<Range>,
     signals: Arc<Signals>,
-    now: Cell<u64>,
+    now: Rc<Cell<u64>>,
     deadline: Cell<u64>,
-    armed: Cell<u32>,
+    armed: RefCell<Box<dyn FnMut() -> u32>>,
     idles: Cell<u64>,
     failure: RefCell<Option<String>>,
     read: RefCell<Box<ReadFn>>,
@@ -82,9 +82,9 @@ impl TestBus {
             inner: Rc::new(Inner {
                 ranges,
                 signals: Arc::new(Signals::new(ram)),
-                now: Cell::new(0),
+                now: Rc::default(),
                 deadline: Cell::new(0),
-                armed: Cell::new(attention::EXT | attention::CRIT),
+                armed: RefCell::new(Box::new(|| attention::EXT | attention::CRIT)),
                 idles: Cell::new(0),
                 failure: RefCell::new(None),
                 read: RefCell::new(Box::new(|_, _| 0)),
@@ -142,7 +142,16 @@ impl TestBus {
     }
     /// What [`ppc440_core::bus::Bus::armed`] answers; EXT and CRIT if never called.
     pub fn set_armed(&self, bits: u32) {
-        self.inner.armed.set(bits);
+        self.on_armed(move || bits);
+    }
+    /// As [`TestBus::set_armed`], asked each time.
+    pub fn on_armed(&self, f: impl FnMut() -> u32 + 'static) {
+        *self.inner.armed.borrow_mut() = Box::new(f);
+    }
+    /// The time in ticks, for closures and machines that want to read it.
+    #[must_use]
+    pub fn clock(&self) -> Rc<Cell<u64>> {
+        Rc::clone(&self.inner.now)
     }
     /// How often the core idled.
     #[must_use]
@@ -171,7 +180,11 @@ impl TestBus {
     /// If not all of it is RAM.
     #[must_use]
     pub fn read_ram(&self, pa: u64, len: usize) -> Vec<u8> {
-        (pa..).take(len).map(|at| self.inner.peek(at)).collect()
+        let mut bytes = Vec::with_capacity(len);
+        while bytes.len() < len {
+            self.inner.peek_page(pa + bytes.len() as u64, len - bytes.len(), &mut bytes);
+        }
+        bytes
     }
 }
 
@@ -196,14 +209,16 @@ impl Inner {
         let offset = (pa - range.pa) as usize;
         (&range.pages[offset / 4096].0, offset % 4096)
     }
-    fn peek(&self, pa: u64) -> u8 {
+    /// Appends up to `most` bytes at `pa`, no further than the end of their page.
+    fn peek_page(&self, pa: u64, most: usize, out: &mut Vec<u8>) {
         let (page, offset) = self.cell(pa);
         // SAFETY: no reference into RAM lives beyond one access, and all accesses are on this thread.
-        unsafe { page.get().cast::<u8>().add(offset).read() }
+        let bytes = unsafe { &*page.get() };
+        out.extend_from_slice(&bytes[offset..(offset + most).min(4096)]);
     }
     fn poke(&self, pa: u64, byte: u8) {
         let (page, offset) = self.cell(pa);
-        // SAFETY: as in `peek`; the memory is in a cell.
+        // SAFETY: as in `peek_page`; the memory is in a cell.
         unsafe { page.get().cast::<u8>().add(offset).write(byte) }
     }
 }
@@ -255,7 +270,7 @@ unsafe impl BusHost for Inner {
         self.now.get()
     }
     fn armed(&self) -> u32 {
-        self.armed.get()
+        (self.armed.borrow_mut())()
     }
     fn failed(&self, message: String) {
         self.failure.borrow_mut().get_or_insert(message);
