@@ -340,17 +340,18 @@ typedef struct VmmBus {
   uint32_t *ram_generation;
   /**
    * One bit for each 4 KB page of RAM that a device wrote; taken by atomic exchange with 0.
+   * Words are as wide as a pointer, because a 32-bit host may have no wider atomic operation; bit 0 is the lowest.
    */
-  uint64_t *dma_dirty;
+  size_t *dma_dirty;
   /**
-   * Number of 64-bit words in `dma_dirty`.
+   * Number of words in `dma_dirty`.
    */
   size_t dma_dirty_words;
   /**
    * One bit for each word of `dma_dirty` that may be non-zero, so that taking is no scan of all RAM; exchange this
    * first, and before it clear `VMM_ATTENTION_DMA`.
    */
-  uint64_t *dma_summary;
+  size_t *dma_summary;
   /**
    * Writes up to `capacity` ranges to `out` and returns how many there are.
    */

@@ -193,12 +193,13 @@ pub struct VmmBus {
     /// Changes when `ram_ranges` would give another answer; read atomically. It changes only during calls.
     pub ram_generation: *mut u32,
     /// One bit for each 4 KB page of RAM that a device wrote; taken by atomic exchange with 0.
-    pub dma_dirty: *mut u64,
-    /// Number of 64-bit words in `dma_dirty`.
+    /// Words are as wide as a pointer, because a 32-bit host may have no wider atomic operation; bit 0 is the lowest.
+    pub dma_dirty: *mut usize,
+    /// Number of words in `dma_dirty`.
     pub dma_dirty_words: usize,
     /// One bit for each word of `dma_dirty` that may be non-zero, so that taking is no scan of all RAM; exchange this
     /// first, and before it clear `VMM_ATTENTION_DMA`.
-    pub dma_summary: *mut u64,
+    pub dma_summary: *mut usize,
     /// Writes up to `capacity` ranges to `out` and returns how many there are.
     pub ram_ranges:
         Option<unsafe extern "C" fn(ctx: *mut c_void, out: *mut VmmRam, capacity: usize) -> usize>,

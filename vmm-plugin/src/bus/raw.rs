@@ -5,10 +5,13 @@
 //! nothing but this thread touches guest RAM while an engine runs, so plain loads and stores do.
 
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use super::RamRange;
 use crate::abi::{VmmBus, VmmRam};
+
+/// Bits of a word of the dirty map. The words are as wide as a pointer: 32-bit PowerPC has no wider atomic operation.
+pub(super) const WORD_BITS: usize = usize::BITS as usize;
 
 /// A range of guest RAM in host memory.
 #[derive(Debug, Clone)]
@@ -129,9 +132,9 @@ pub(super) struct RawBus {
     table: *const VmmBus,
     attention: *const AtomicU32,
     ram_generation: *const AtomicU32,
-    dma_dirty: *const AtomicU64,
+    dma_dirty: *const AtomicUsize,
     dma_dirty_words: usize,
-    dma_summary: *const AtomicU64,
+    dma_summary: *const AtomicUsize,
     ctx: *mut c_void,
     calls: Calls,
 }
@@ -206,11 +209,11 @@ impl RawBus {
 
     /// Exchanges every dirty bit with 0 and tells the index of each that was set, in ascending order.
     pub(super) fn take_dma_dirty(&self, mut told: impl FnMut(u64)) {
-        for block in 0..self.dma_dirty_words.div_ceil(64) {
+        for block in 0..self.dma_dirty_words.div_ceil(WORD_BITS) {
             // SAFETY: the summary has a bit for each of `dma_dirty_words` words; accessed atomically by everyone.
             let mut summary = unsafe { (*self.dma_summary.add(block)).swap(0, Ordering::AcqRel) };
             while summary != 0 {
-                let word = block * 64 + summary.trailing_zeros() as usize;
+                let word = block * WORD_BITS + summary.trailing_zeros() as usize;
                 summary &= summary - 1;
                 if word >= self.dma_dirty_words {
                     break;
@@ -218,7 +221,7 @@ impl RawBus {
                 // SAFETY: word < dma_dirty_words; accessed atomically by everyone.
                 let mut bits = unsafe { (*self.dma_dirty.add(word)).swap(0, Ordering::AcqRel) };
                 while bits != 0 {
-                    told(word as u64 * 64 + u64::from(bits.trailing_zeros()));
+                    told((word * WORD_BITS) as u64 + u64::from(bits.trailing_zeros()));
                     bits &= bits - 1;
                 }
             }

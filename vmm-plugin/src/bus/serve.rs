@@ -4,11 +4,11 @@ use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use ppc440_core::bus::attention;
 
-use super::raw::RawBus;
+use super::raw::{RawBus, WORD_BITS};
 use super::{PluginBus, RamRange};
 use crate::abi::{ABI, VmmBus, VmmRam};
 use crate::ffi::panic_text;
@@ -19,8 +19,8 @@ pub struct Signals {
     attention: AtomicU32,
     ram_generation: AtomicU32,
     ranges: Vec<(u64, u64)>,
-    dirty: Vec<AtomicU64>,
-    summary: Vec<AtomicU64>,
+    dirty: Vec<AtomicUsize>,
+    summary: Vec<AtomicUsize>,
 }
 
 impl Signals {
@@ -28,13 +28,13 @@ impl Signals {
     #[must_use]
     pub fn new(ranges: &[(u64, u64)]) -> Self {
         let pages: u64 = ranges.iter().map(|(_, len)| len / 4096).sum();
-        let words = pages.div_ceil(64).max(1) as usize;
+        let words = (pages as usize).div_ceil(WORD_BITS).max(1);
         Self {
             attention: AtomicU32::new(0),
             ram_generation: AtomicU32::new(1),
             ranges: ranges.to_vec(),
-            dirty: (0..words).map(|_| AtomicU64::new(0)).collect(),
-            summary: (0..words.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
+            dirty: (0..words).map(|_| AtomicUsize::new(0)).collect(),
+            summary: (0..words.div_ceil(WORD_BITS)).map(|_| AtomicUsize::new(0)).collect(),
         }
     }
 
@@ -61,9 +61,10 @@ impl Signals {
             let to = end.min(base + bytes);
             if from < to {
                 for page in (from - base) / 4096..(to - base).div_ceil(4096) {
-                    let bit = first_page + page;
-                    self.dirty[bit as usize / 64].fetch_or(1 << (bit % 64), Ordering::AcqRel);
-                    self.summary[bit as usize / 4096].fetch_or(1 << (bit / 64 % 64), Ordering::AcqRel);
+                    let bit = (first_page + page) as usize;
+                    let word = bit / WORD_BITS;
+                    self.dirty[word].fetch_or(1 << (bit % WORD_BITS), Ordering::AcqRel);
+                    self.summary[word / WORD_BITS].fetch_or(1 << (word % WORD_BITS), Ordering::AcqRel);
                 }
             }
             first_page += bytes / 4096;
