@@ -86,7 +86,7 @@ main:   li      r12, 0
         rlwinm  r14, r14, 0, 4, 4
         check   tsr/clear, r14, 0
         # Writing 0 raises nothing
-        li      r15, 100
+        li      r15, 4000 # ticks: slow engines must reach the next write before they are over
         mtdec   r15
         li      r15, 0
         mtdec   r15
