@@ -10,6 +10,7 @@ mod bench;
 mod boot;
 mod busybox;
 mod cache;
+mod cross;
 mod images;
 mod initramfs;
 mod kernel;
@@ -61,6 +62,8 @@ enum Command {
         #[command(flatten)]
         setup: SetupArgs,
     },
+    /// Build vmm-static for a host of another architecture and print its place and size
+    Cross(cross::CrossArgs),
     /// Measure boot time and work inside the guest, QEMU and the VMM in turn
     Bench(bench::BenchArgs),
 }
@@ -116,6 +119,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             println!("{}", peer.program.display());
             Ok(ExitCode::SUCCESS)
         }
+        Command::Cross(args) => cross::cross(&args),
         Command::Bench(args) => bench::bench(&args),
     }
 }

@@ -42,6 +42,12 @@ pub(crate) const GUEST: &[Need] = &[
     Need::Program("xz", "xz-utils"),
 ];
 
+/// What linking a program for a PowerPC host takes.
+pub(crate) const CROSS: &[Need] = &[
+    Need::Program("powerpc-linux-gnu-gcc", "gcc-powerpc-linux-gnu"),
+    Need::File("/usr/powerpc-linux-gnu/lib/libc.a", "libc6-dev-powerpc-cross"),
+];
+
 /// What unpacking Debian sources takes.
 pub(crate) const SOURCES: &[Need] = &[Need::Program("dpkg-source", "dpkg-dev")];
 

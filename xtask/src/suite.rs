@@ -14,7 +14,7 @@ use clap::Args;
 
 use crate::images::{self, Images};
 use crate::progress;
-use crate::{KernelSource, SetupArgs, packages};
+use crate::{KernelSource, SetupArgs, cache, cross, packages};
 use steps::{Outcome, Report, Step};
 
 /// Options of `cargo xtask test`.
@@ -71,6 +71,7 @@ pub(crate) fn test(args: &TestArgs) -> Result<ExitCode> {
     } else if images.is_some() {
         run_wanted(args, &steps::with_guest()?, images.as_ref(), &mut report)?;
     }
+    on_powerpc(args, images.as_ref(), &mut report)?;
     if args.quick {
         report.skip("fuzzing", "--quick");
     } else {
@@ -79,6 +80,23 @@ pub(crate) fn test(args: &TestArgs) -> Result<ExitCode> {
     progress::finish();
     println!("{report}");
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Builds for a PowerPC host and runs what came out under qemu-user.
+fn on_powerpc(args: &TestArgs, images: Option<&Images>, report: &mut Report) -> Result<()> {
+    const NAME: &str = "powerpc";
+    if args.quick {
+        report.skip(NAME, "--quick");
+    } else if !packages::is_debian() {
+        report.skip(NAME, "its compiler comes from Debian");
+    } else if args.only.is_empty() || args.only.iter().any(|text| text.contains(NAME)) {
+        packages::require(&[packages::CROSS], &args.setup)?;
+        match cross::Tools::ensure(&cache::Cache::open()?, &args.setup) {
+            Ok(tools) => run_wanted(args, &steps::on_powerpc(&tools), images, report)?,
+            Err(error) => report.add(Outcome::failed("powerpc tools", &format!("{error:#}"))),
+        }
+    }
+    Ok(())
 }
 
 fn run_wanted(args: &TestArgs, steps: &[Step], images: Option<&Images>, report: &mut Report) -> Result<()> {
