@@ -116,6 +116,17 @@
 #define VMM_NEVER 18446744073709551615ull
 
 /**
+ * Treatment: writes may be kept and made later, in order and with all other calls after them; no register of the
+ * machine that `VMM_TREATMENT_STABLE_READ` allows to keep changes by them. A millisecond late is soon enough.
+ */
+#define VMM_TREATMENT_POSTED_WRITE (1 << 0)
+
+/**
+ * Treatment: reads give the same value, and do nothing else, until the attention word changes.
+ */
+#define VMM_TREATMENT_STABLE_READ (1 << 1)
+
+/**
  * Exit: the budget is spent.
  */
 #define VMM_EXIT_BUDGET 0
@@ -388,6 +399,16 @@ typedef struct VmmBus {
    * Which of EXT and CRIT an enabled source could still assert one day.
    */
   uint32_t (*armed)(void *ctx);
+  /**
+   * The 4 KB page, aligned, that holds `attention` and `ram_generation` and nothing else, so that an engine behind
+   * a wall may map it; null if there is none. A table of an older host ends before it.
+   */
+  const uint8_t *shared_page;
+  /**
+   * How the device register of `len` bytes at `pa`, which was accessed last, may be treated until the next call
+   * of any entry but `now`: bits of `VMM_TREATMENT_*`. May be null: every access must be a call.
+   */
+  uint32_t (*treatment)(void *ctx, uint64_t pa, uint32_t len);
 } VmmBus;
 
 /**
@@ -1081,6 +1102,11 @@ typedef struct VmmBoard {
    * Any thread. A further table by name, or null. Optional powers only. May be null: none.
    */
   const void *(*extension)(const void *ctx, struct VmmBytes name);
+  /**
+   * vCPU's thread. As [`VmmBus`]'s `treatment`. May be null: every access must be a call. A table of an older plugin
+   * ends before it.
+   */
+  uint32_t (*treatment)(void *machine, uint64_t pa, uint32_t len);
 } VmmBoard;
 
 /**
@@ -1149,12 +1175,12 @@ typedef struct VmmInspect {
   uint32_t reserved;
   /**
    * vCPU's thread. Text about `topic` goes to `out`, nothing if there is nothing to tell. The topic `tlb` is what
-   * shadows the guest's TLB.
+   * shadows the guest's TLB, `jit` what was translated.
    */
   void (*describe)(void *engine, struct VmmBytes topic, const struct VmmSink *out);
   /**
    * vCPU's thread. Starts to record `topic` in memory of the engine that is bounded. The topic `tlb` is the trace
-   * format of `mmu-core`.
+   * format of `mmu-core`; `blocks` and `perf-map` are text lines about translated code.
    */
   int32_t (*record)(void *engine, struct VmmBytes topic, const struct VmmSink *why);
   /**

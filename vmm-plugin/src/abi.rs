@@ -161,6 +161,12 @@ pub const VMM_ATTENTION_DMA: u32 = 1 << 6;
 /// A time in timebase ticks that never comes.
 pub const VMM_NEVER: u64 = 0xFFFF_FFFF_FFFF_FFFF;
 
+/// Treatment: writes may be kept and made later, in order and with all other calls after them; no register of the
+/// machine that `VMM_TREATMENT_STABLE_READ` allows to keep changes by them. A millisecond late is soon enough.
+pub const VMM_TREATMENT_POSTED_WRITE: u32 = 1 << 0;
+/// Treatment: reads give the same value, and do nothing else, until the attention word changes.
+pub const VMM_TREATMENT_STABLE_READ: u32 = 1 << 1;
+
 /// One range of guest RAM in host memory.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
@@ -219,6 +225,12 @@ pub struct VmmBus {
     pub idle: Option<unsafe extern "C" fn(ctx: *mut c_void, until: u64) -> u64>,
     /// Which of EXT and CRIT an enabled source could still assert one day.
     pub armed: Option<unsafe extern "C" fn(ctx: *mut c_void) -> u32>,
+    /// The 4 KB page, aligned, that holds `attention` and `ram_generation` and nothing else, so that an engine behind
+    /// a wall may map it; null if there is none. A table of an older host ends before it.
+    pub shared_page: *const u8,
+    /// How the device register of `len` bytes at `pa`, which was accessed last, may be treated until the next call
+    /// of any entry but `now`: bits of `VMM_TREATMENT_*`. May be null: every access must be a call.
+    pub treatment: Option<unsafe extern "C" fn(ctx: *mut c_void, pa: u64, len: u32) -> u32>,
 }
 
 /// What an engine is created with.
@@ -337,10 +349,10 @@ pub struct VmmInspect {
     /// Zero.
     pub reserved: u32,
     /// vCPU's thread. Text about `topic` goes to `out`, nothing if there is nothing to tell. The topic `tlb` is what
-    /// shadows the guest's TLB.
+    /// shadows the guest's TLB, `jit` what was translated.
     pub describe: Option<unsafe extern "C" fn(engine: *mut c_void, topic: VmmBytes, out: *const VmmSink)>,
     /// vCPU's thread. Starts to record `topic` in memory of the engine that is bounded. The topic `tlb` is the trace
-    /// format of `mmu-core`.
+    /// format of `mmu-core`; `blocks` and `perf-map` are text lines about translated code.
     pub record:
         Option<unsafe extern "C" fn(engine: *mut c_void, topic: VmmBytes, why: *const VmmSink) -> i32>,
     /// vCPU's thread. What was recorded since the last call goes to `out` and is forgotten by the engine. The pieces
@@ -494,6 +506,9 @@ pub struct VmmBoard {
     pub describe: Option<unsafe extern "C" fn(machine: *mut c_void, out: *const VmmSink)>,
     /// Any thread. A further table by name, or null. Optional powers only. May be null: none.
     pub extension: Option<unsafe extern "C" fn(ctx: *const c_void, name: VmmBytes) -> *const c_void>,
+    /// vCPU's thread. As [`VmmBus`]'s `treatment`. May be null: every access must be a call. A table of an older plugin
+    /// ends before it.
+    pub treatment: Option<unsafe extern "C" fn(machine: *mut c_void, pa: u64, len: u32) -> u32>,
 }
 
 // SAFETY: the tables that a library exports never change, and the entries that are reached from them without an
@@ -520,4 +535,6 @@ const _: () = {
     assert!(VMM_ATTENTION_BOARD == crate::api::attention::BOARD);
     assert!(VMM_ATTENTION_DMA == crate::api::attention::DMA);
     assert!(VMM_NEVER == crate::api::NEVER);
+    assert!(VMM_TREATMENT_POSTED_WRITE == crate::api::treatment::POSTED_WRITE);
+    assert!(VMM_TREATMENT_STABLE_READ == crate::api::treatment::STABLE_READ);
 };

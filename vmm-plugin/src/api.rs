@@ -154,18 +154,20 @@ pub trait Engine {
     fn stats(&self) -> Vec<(String, u64)> {
         Vec::new()
     }
-    /// Text about `topic`, empty if there is nothing to tell. The topic `tlb`: what shadows the guest's TLB.
+    /// Text about `topic`, empty if there is nothing to tell. The topic `tlb`: what shadows the guest's TLB;
+    /// `jit`: what was translated.
     fn inspect(&mut self, topic: &str) -> String {
         let _ = topic;
         String::new()
     }
     /// Starts to record `topic` in bounded memory. The topic `tlb`: [`mmu-core`'s trace
-    /// format](https://docs.rs/mmu-core/latest/mmu_core/trace/), which `policy-lab` replays.
+    /// format](https://docs.rs/mmu-core/latest/mmu_core/trace/), which `policy-lab` replays. The topics
+    /// `blocks` and `perf-map`: translated code, as text lines.
     ///
     /// # Errors
     /// That the engine cannot, in one sentence.
     fn record(&mut self, topic: &str) -> Result<(), Refusal> {
-        Err(format!("This backend cannot record `{topic}`; backend interp can").into())
+        Err(format!("This backend cannot record `{topic}`; `vmm run --help` says which can").into())
     }
     /// What was recorded since the last call; the pieces of all calls in a row are the recording.
     fn recorded(&mut self) -> Vec<u8> {
@@ -205,6 +207,15 @@ pub struct BoardConfig {
     pub straps: Vec<(String, String)>,
     /// Time source; under icount a machine must not look at the host's clock.
     pub clock: Clock,
+}
+
+/// How a device register may be treated by an engine to which leaving its place is dear; see [`Machine::treatment`].
+pub mod treatment {
+    /// Writes may be kept and made later, a millisecond at most, in order and before any other call. No register for
+    /// which [`STABLE_READ`] was told changes by them.
+    pub const POSTED_WRITE: u32 = 1 << 0;
+    /// Reads give the same value, and do nothing else, until the attention word changes.
+    pub const STABLE_READ: u32 = 1 << 1;
 }
 
 /// A board: a factory of machines.
@@ -253,6 +264,12 @@ pub trait Machine {
     /// # Errors
     /// What does not fit, in one sentence.
     fn restore(&mut self, saved: &[u8]) -> Result<(), Refusal>;
+    /// How the register of `len` bytes at `pa`, which was accessed last, may be treated until the machine is called
+    /// again: bits of [`treatment`]. Under icount nobody asks, as time is exact there.
+    fn treatment(&mut self, pa: u64, len: u8) -> u32 {
+        let _ = (pa, len);
+        0
+    }
     /// One line a device, for `info devices`.
     fn describe(&mut self) -> String;
 }

@@ -106,6 +106,19 @@ impl PluginBus {
         self.generation
     }
 
+    /// A page that holds the attention word and nothing but words for engines, and the word's offset in it: for an
+    /// engine that runs where it cannot reach the host's memory, and is shown this page. It lives as long as the bus.
+    /// `None` if the host has no such page.
+    #[must_use]
+    pub fn shared_page(&self) -> Option<(*const u8, usize)> {
+        self.raw.shared_page()
+    }
+
+    /// How the register that was accessed last may be treated; see [`crate::api::Machine::treatment`].
+    pub fn treatment(&mut self, pa: u64, len: u8) -> u32 {
+        self.raw.treatment(pa, len)
+    }
+
     #[cold]
     fn reload_ram(&mut self) {
         self.generation = self.raw.generation();

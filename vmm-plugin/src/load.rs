@@ -130,9 +130,14 @@ impl Plugin {
             licence: unsafe { c_text(table.licence) },
             backends: backends
                 .iter()
-                .map(|t: &&VmmBackend| backend::Table::new(t))
+                // SAFETY: not null, valid, and its size is looked at first.
+                .map(|table: &*const VmmBackend| backend::Table::new(unsafe { &**table }))
                 .collect::<Result<_, _>>()?,
-            boards: boards.iter().map(|t: &&VmmBoard| board::Table::new(t)).collect::<Result<_, _>>()?,
+            boards: boards
+                .iter()
+                // SAFETY: tables of a plugin of our ABI begin with their size.
+                .map(|table: &*const VmmBoard| unsafe { board::Table::new(*table) })
+                .collect::<Result<_, _>>()?,
             deinit: None,
             _library: library,
         };
@@ -176,14 +181,36 @@ fn check_size<T>(table: &'static str, found: u32) -> Result<(), LoadError> {
     if (found as usize) < size_of::<T>() { Err(LoadError::Size { table, found }) } else { Ok(()) }
 }
 
+/// A copy of a table of `found` bytes, at least `oldest` of them; what it lacks at its end is zero.
+///
 /// # Safety
-/// `first` points to `count` valid references, or `count` is 0.
-unsafe fn list<'a, T>(first: *const *const T, count: usize) -> &'a [&'a T] {
+/// `table` points to `found` bytes, and `T` may be all zeros.
+pub(crate) unsafe fn grown<T>(
+    name: &'static str,
+    table: *const T,
+    found: u32,
+    oldest: usize,
+) -> Result<T, LoadError> {
+    if (found as usize) < oldest {
+        return Err(LoadError::Size { table: name, found });
+    }
+    let mut copy = std::mem::MaybeUninit::<T>::zeroed();
+    // SAFETY: the caller vouches for `found` bytes, and no more than the copy holds are taken; the rest may be zero.
+    unsafe {
+        let bytes = (found as usize).min(size_of::<T>());
+        std::ptr::copy_nonoverlapping(table.cast::<u8>(), copy.as_mut_ptr().cast(), bytes);
+        Ok(copy.assume_init())
+    }
+}
+
+/// # Safety
+/// `first` points to `count` pointers, or `count` is 0.
+unsafe fn list<'a, T>(first: *const *const T, count: usize) -> &'a [*const T] {
     if count == 0 || first.is_null() {
         return &[];
     }
-    // SAFETY: the caller vouches for it; a reference has the layout of a pointer.
-    unsafe { std::slice::from_raw_parts(first.cast(), count) }
+    // SAFETY: the caller vouches for it.
+    unsafe { std::slice::from_raw_parts(first, count) }
 }
 
 /// A host that shows no message, for tests.

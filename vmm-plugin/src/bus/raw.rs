@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use super::RamRange;
 use crate::abi::{VmmBus, VmmRam};
+use crate::load::grown;
 
 /// Bits of a word of the dirty map. The words are as wide as a pointer: 32-bit PowerPC has no wider atomic operation.
 pub(super) const WORD_BITS: usize = usize::BITS as usize;
@@ -136,6 +137,8 @@ pub(super) struct RawBus {
     dma_dirty_words: usize,
     dma_summary: *const AtomicUsize,
     ctx: *mut c_void,
+    shared_page: *const u8,
+    treatment: Option<unsafe extern "C" fn(*mut c_void, u64, u32) -> u32>,
     calls: Calls,
 }
 
@@ -146,11 +149,10 @@ impl RawBus {
     /// `table` is valid, keeps the promises of [`VmmBus`] as long as the result lives, and this is its thread.
     pub(super) unsafe fn new(table: *const VmmBus) -> Result<Self, &'static str> {
         let pointer = table;
-        // SAFETY: the caller vouches for the pointer.
-        let table = unsafe { &*pointer };
-        if (table.size as usize) < size_of::<VmmBus>() {
-            return Err("size");
-        }
+        // Without what was added later, which an older host does not have.
+        const OLDEST: usize = std::mem::offset_of!(VmmBus, shared_page);
+        // SAFETY: the caller vouches for the pointer, and a table of nothing but zeros is valid: all may be null.
+        let table = unsafe { &grown("VmmBus", pointer, (*pointer).size, OLDEST).map_err(|_| "size")? };
         for (word, name) in [
             (table.attention.cast::<c_void>(), "attention"),
             (table.ram_generation.cast(), "ram_generation"),
@@ -169,6 +171,8 @@ impl RawBus {
             dma_dirty_words: table.dma_dirty_words,
             dma_summary: table.dma_summary.cast(),
             ctx: table.ctx,
+            shared_page: table.shared_page,
+            treatment: table.treatment,
             calls: Calls::of(table)?,
         })
     }
@@ -255,6 +259,17 @@ impl RawBus {
     pub(super) fn idle(&mut self, until: u64) -> u64 {
         // SAFETY: as in `read`.
         unsafe { (self.calls.idle)(self.ctx, until) }
+    }
+    /// The page with the words, and where in it the attention word lies.
+    pub(super) fn shared_page(&self) -> Option<(*const u8, usize)> {
+        let offset = (self.attention as usize).checked_sub(self.shared_page as usize)?;
+        (!self.shared_page.is_null() && self.shared_page.addr() % 4096 == 0 && offset < 4096)
+            .then_some((self.shared_page, offset))
+    }
+    pub(super) fn treatment(&mut self, pa: u64, len: u8) -> u32 {
+        let Some(treatment) = self.treatment else { return 0 };
+        // SAFETY: as in `read`.
+        unsafe { treatment(self.ctx, pa, u32::from(len)) }
     }
     pub(super) fn armed(&mut self) -> u32 {
         // SAFETY: as in `read`.

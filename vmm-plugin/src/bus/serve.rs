@@ -13,11 +13,19 @@ use super::{PluginBus, RamRange};
 use crate::abi::{ABI, VmmBus, VmmRam};
 use crate::ffi::panic_text;
 
+/// The words that an engine looks at while it runs. They have a page to themselves, so that an engine behind a wall (in
+/// a virtual machine, say) can be shown that page and nothing else of this process.
+#[derive(Debug)]
+#[repr(C, align(4096))]
+struct SharedPage {
+    attention: AtomicU32,
+    ram_generation: AtomicU32,
+}
+
 /// The words that engines, the host and its threads share: input pins and requests, and the dirty map.
 #[derive(Debug)]
 pub struct Signals {
-    attention: AtomicU32,
-    ram_generation: AtomicU32,
+    shared: Box<SharedPage>,
     ranges: Vec<(u64, u64)>,
     dirty: Vec<AtomicUsize>,
     summary: Vec<AtomicUsize>,
@@ -30,8 +38,10 @@ impl Signals {
         let pages: u64 = ranges.iter().map(|(_, len)| len / 4096).sum();
         let words = (pages as usize).div_ceil(WORD_BITS).max(1);
         Self {
-            attention: AtomicU32::new(0),
-            ram_generation: AtomicU32::new(1),
+            shared: Box::new(SharedPage {
+                attention: AtomicU32::new(0),
+                ram_generation: AtomicU32::new(1),
+            }),
             ranges: ranges.to_vec(),
             dirty: (0..words).map(|_| AtomicUsize::new(0)).collect(),
             summary: (0..words.div_ceil(WORD_BITS)).map(|_| AtomicUsize::new(0)).collect(),
@@ -41,15 +51,15 @@ impl Signals {
     /// The attention bits. Any thread.
     #[must_use]
     pub fn attention(&self) -> u32 {
-        self.attention.load(Ordering::Acquire)
+        self.shared.attention.load(Ordering::Acquire)
     }
     /// Asserts attention bits. Any thread.
     pub fn raise(&self, bits: u32) {
-        self.attention.fetch_or(bits, Ordering::AcqRel);
+        self.shared.attention.fetch_or(bits, Ordering::AcqRel);
     }
     /// Takes attention bits back. Any thread.
     pub fn lower(&self, bits: u32) {
-        self.attention.fetch_and(!bits, Ordering::AcqRel);
+        self.shared.attention.fetch_and(!bits, Ordering::AcqRel);
     }
     /// Marks the pages of `len` bytes of RAM at `pa` as written by a device and asserts `DMA`. What is not RAM is
     /// passed over. Any thread.
@@ -99,6 +109,11 @@ pub unsafe trait BusHost {
     fn idle(&self, until: u64) -> u64;
     /// See [`ppc440_core::bus::Bus::armed`].
     fn armed(&self) -> u32;
+    /// See [`crate::api::Machine::treatment`].
+    fn treatment(&self, pa: u64, len: u8) -> u32 {
+        let _ = (pa, len);
+        0
+    }
     /// One of the calls above panicked; it answered with zero.
     fn failed(&self, message: String);
 }
@@ -120,8 +135,8 @@ pub fn serve<H: BusHost + 'static>(host: Rc<H>) -> PluginBus {
         size: size_of::<VmmBus>() as u32,
         abi: ABI,
         ctx: Rc::as_ptr(&served).cast_mut().cast(),
-        attention: words.attention.as_ptr(),
-        ram_generation: words.ram_generation.as_ptr(),
+        attention: words.shared.attention.as_ptr(),
+        ram_generation: words.shared.ram_generation.as_ptr(),
         dma_dirty: words.dirty.as_ptr().cast_mut().cast(),
         dma_dirty_words: words.dirty.len(),
         dma_summary: words.summary.as_ptr().cast_mut().cast(),
@@ -134,6 +149,8 @@ pub fn serve<H: BusHost + 'static>(host: Rc<H>) -> PluginBus {
         advance: Some(advance::<H>),
         idle: Some(idle::<H>),
         armed: Some(armed::<H>),
+        shared_page: std::ptr::from_ref(&*words.shared).cast(),
+        treatment: Some(treatment::<H>),
     });
     // SAFETY: the table is complete, and it and what it points to live as long as the bus holds them; the bus cannot
     // leave this thread. The host's trait vouches for the RAM.
@@ -218,4 +235,9 @@ unsafe extern "C" fn idle<H: BusHost>(ctx: *mut c_void, until: u64) -> u64 {
 unsafe extern "C" fn armed<H: BusHost>(ctx: *mut c_void) -> u32 {
     // SAFETY: see above.
     unsafe { call(ctx, |host: &H| host.armed()) }
+}
+
+unsafe extern "C" fn treatment<H: BusHost>(ctx: *mut c_void, pa: u64, len: u32) -> u32 {
+    // SAFETY: see above.
+    unsafe { call(ctx, |host: &H| host.treatment(pa, len as u8)) }
 }

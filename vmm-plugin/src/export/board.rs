@@ -44,6 +44,7 @@ pub(super) const fn table<T: Board + 'static>(instance: &'static T) -> VmmBoard 
         restore: Some(restore),
         describe: Some(describe),
         extension: None,
+        treatment: Some(treatment),
     }
 }
 
@@ -314,4 +315,9 @@ unsafe extern "C" fn describe(machine: *mut c_void, out: *const VmmSink) {
     let text = unsafe { slot(machine) }.call(|machine| machine.describe()).unwrap_or_else(|broken| broken.0);
     // SAFETY: see above.
     unsafe { put(out, text.as_bytes()) };
+}
+
+unsafe extern "C" fn treatment(machine: *mut c_void, pa: u64, len: u32) -> u32 {
+    // SAFETY: see above.
+    unsafe { slot(machine) }.call(|machine| machine.treatment(pa, len as u8)).unwrap_or(0)
 }

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ppc440_core::state::CpuState;
 
-use super::{LoadError, Plugin, check_size};
+use super::{LoadError, Plugin, grown};
 use crate::abi::*;
 use crate::api::{
     Board, BoardConfig, Clock, CoreDescription, Images, Info, Machine, NEVER, Refusal, ResetKind,
@@ -24,8 +24,13 @@ macro_rules! table {
             $($option: Option<$option_type>,)*
         }
         impl Table {
-            pub(super) fn new(table: &VmmBoard) -> Result<Self, LoadError> {
-                check_size::<VmmBoard>("VmmBoard", table.size)?;
+            /// # Safety
+            /// `table` points to as many bytes of a [`VmmBoard`] as its `size` says.
+            pub(super) unsafe fn new(table: *const VmmBoard) -> Result<Self, LoadError> {
+                // Without what was added later, which an older plugin does not have.
+                const OLDEST: usize = std::mem::offset_of!(VmmBoard, treatment);
+                // SAFETY: the caller vouches for it, and a board of nothing but zeros is valid: everything may be null.
+                let table = unsafe { grown::<VmmBoard>("VmmBoard", table, (*table).size, OLDEST)? };
                 Ok(Self {
                     ctx: table.ctx,
                     $($entry: table
@@ -65,6 +70,7 @@ table! {
         save: unsafe extern "C" fn(*mut c_void, *const VmmSink),
         restore: unsafe extern "C" fn(*mut c_void, VmmBytes, *const VmmSink) -> i32,
         describe: unsafe extern "C" fn(*mut c_void, *const VmmSink),
+        treatment: unsafe extern "C" fn(*mut c_void, u64, u32) -> u32,
     }
 }
 
@@ -249,6 +255,11 @@ impl Machine for LoadedMachine {
         let Some(entry) = self.table.restore else { return Err("The board cannot restore a state".into()) };
         // SAFETY: see above.
         outcome(Pieces::collect(|why| unsafe { entry(self.machine, VmmBytes::lend(saved), why) }))
+    }
+    fn treatment(&mut self, pa: u64, len: u8) -> u32 {
+        let Some(treatment) = self.table.treatment else { return 0 };
+        // SAFETY: see above.
+        unsafe { treatment(self.machine, pa, u32::from(len)) }
     }
     fn describe(&mut self) -> String {
         let Some(entry) = self.table.describe else { return String::new() };
