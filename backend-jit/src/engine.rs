@@ -2,8 +2,9 @@
 
 use mmu_core::Stats;
 use ppc440_core::core::{Core, Stop};
+use ppc440_core::options::{Options, PolicyKind, SHADOW_PAGES, policy_by_number};
 use ppc440_core::state::CpuState;
-use ppc440_jit::{Jit, JitStats};
+use ppc440_jit::{Jit, JitStats, Recording};
 use vmm_plugin::api::{Clock, Engine, EngineConfig, Exit, Refusal, ResetKind};
 use vmm_plugin::bus::PluginBus;
 
@@ -19,13 +20,19 @@ pub(crate) struct JitEngine {
 
 impl JitEngine {
     pub(crate) fn new(config: &EngineConfig, bus: PluginBus) -> Result<Self, Refusal> {
-        let state = CpuState::reset(0);
-        let icount = config.clock == Clock::Icount;
-        let core = match config.shadow_pages {
-            0 => Core::new(&state, icount),
-            pages => Core::with_shadow_pages(&state, icount, pages as usize),
+        let Some(policy) = policy_by_number(config.tlb_policy) else {
+            let (number, last) = (config.tlb_policy, PolicyKind::ALL.len());
+            return Err(format!("Backend jit has no TLB policy number {number}; it has 0 to {last}").into());
         };
-        Ok(Self { jit: Owned::new(map(CODE)?, |memory| Jit::new(core, memory)), bus: JitBus(bus) })
+        let shadow_pages = match config.shadow_pages {
+            0 => SHADOW_PAGES,
+            pages => pages as usize,
+        };
+        let options = Options { icount: config.clock == Clock::Icount, shadow_pages, policy };
+        let core = Core::with_options(&CpuState::reset(0), options);
+        let mut jit = Owned::new(map(CODE)?, |memory| Jit::new(core, memory));
+        jit.set_clock(nanoseconds);
+        Ok(Self { jit, bus: JitBus(bus) })
     }
 }
 
@@ -56,9 +63,15 @@ impl Engine for JitEngine {
             translated_words,
             code_bytes,
             chained,
-            dropped,
+            blocks,
+            dropped_by_store,
+            dropped_by_device,
+            dropped_as_data,
+            dropped_for_room,
+            dropped_by_host,
             data_pages,
             full,
+            translation_ns,
             entered,
             helped,
             ..
@@ -67,11 +80,17 @@ impl Engine for JitEngine {
             self.jit.core().mmu_stats();
         [
             ("retired", self.retired()),
+            ("blocks", blocks),
             ("translated_blocks", translated),
             ("translated_instructions", translated_words),
+            ("translation_ns", translation_ns),
             ("code_bytes", code_bytes),
             ("chained_jumps", chained),
-            ("dropped_blocks", dropped),
+            ("dropped_by_store", dropped_by_store),
+            ("dropped_by_device", dropped_by_device),
+            ("dropped_as_data", dropped_as_data),
+            ("dropped_for_room", dropped_for_room),
+            ("dropped_by_host", dropped_by_host),
             ("data_pages", data_pages),
             ("full", full),
             ("entered", entered),
@@ -86,6 +105,75 @@ impl Engine for JitEngine {
         .map(|(name, value)| (name.to_owned(), value))
         .into()
     }
+
+    fn inspect(&mut self, topic: &str) -> String {
+        match topic {
+            "jit" => describe(&self.jit.stats()),
+            "tlb" => self.jit.core().describe_shadows(),
+            _ => String::new(),
+        }
+    }
+
+    fn record(&mut self, topic: &str) -> Result<(), Refusal> {
+        let what = match topic {
+            "blocks" => Recording::Blocks,
+            "perf-map" => Recording::PerfMap,
+            _ => {
+                return Err(format!(
+                    "Backend jit cannot record `{topic}`, but `blocks` and `perf-map`; for `tlb` take --backend interp"
+                )
+                .into());
+            }
+        };
+        self.jit.record(what);
+        Ok(())
+    }
+
+    fn recorded(&mut self) -> Vec<u8> {
+        self.jit.recorded().into_bytes()
+    }
+}
+
+/// Processor time of this thread, in nanoseconds: what other programs do meanwhile does not count.
+fn nanoseconds() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// What was translated, for people.
+fn describe(stats: &JitStats) -> String {
+    let megabytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    let each = stats.translation_ns.checked_div(stats.translated_words).unwrap_or(0);
+    let dropped = stats.translated - stats.blocks;
+    format!(
+        "blocks held          {}\n\
+         code memory          {:.1} of {:.0} MB\n\
+         translated           {} blocks, {} instructions\n\
+         time in translation  {:.3} s, {each} ns an instruction (every sixteenth block is timed)\n\
+         jumps chained        {}\n\
+         blocks dropped       {dropped}\n\
+         \x20 code stored into   {}\n\
+         \x20 written by devices {}\n\
+         \x20 page became data   {}\n\
+         \x20 memory was full    {} ({} times)\n\
+         \x20 by the host        {}\n\
+         entered              {} times; {} instructions left to the core\n",
+        stats.blocks,
+        megabytes(stats.code_bytes),
+        megabytes(CODE as u64),
+        stats.translated,
+        stats.translated_words,
+        stats.translation_ns as f64 / 1e9,
+        stats.chained,
+        stats.dropped_by_store,
+        stats.dropped_by_device,
+        stats.dropped_as_data,
+        stats.dropped_for_room,
+        stats.full,
+        stats.dropped_by_host,
+        stats.entered,
+        stats.helped,
+    )
 }
 
 /// Why the engine stopped, in the host's words.

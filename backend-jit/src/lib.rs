@@ -31,11 +31,6 @@ impl Backend for JitBackend {
 
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     fn create(&self, config: &EngineConfig, bus: PluginBus) -> Result<Box<dyn Engine>, Refusal> {
-        if config.tlb_policy != 0 {
-            return Err(
-                format!("Backend jit has no TLB policy number {}; it has 0", config.tlb_policy).into()
-            );
-        }
         Ok(Box::new(engine::JitEngine::new(config, bus)?))
     }
 

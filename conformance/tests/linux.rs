@@ -1,8 +1,9 @@
 //! Unmodified Linux on every usable backend: each image format, several RAM sizes, the guest's own self test, and
 //! the ways in which a guest ends. The images come from `cargo xtask env`.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use conformance::process::Finished;
@@ -168,4 +169,96 @@ fn icount_boots_are_identical_to_the_byte() {
     let (first, second) = (run(), run());
     assert_eq!(first.1, second.1, "instructions");
     assert!(first.0 == second.0, "the consoles differ");
+}
+
+/// What is typed, in pieces, with host time between them.
+const TYPED: [&str; 4] = [
+    "cat /proc/uptime /proc/interrupts\n",
+    "i=0; while [ $i -lt 300 ]; do i=$((i+1)); done; echo $i | md5sum\n",
+    "cat /proc/uptime\nnonsenses\x7f\n",
+    "reboot -f\n",
+];
+
+#[test]
+fn typed_input_that_was_recorded_under_icount_comes_again_on_every_engine_that_has_it() {
+    let (Some(kernel), Some(initrd)) = (vmm::image("VMM_TEST_VMLINUX"), vmm::image("VMM_TEST_INITRD")) else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("A folder");
+    let recording = folder.path().join("typed");
+    let command = |backend: &str, option: &str| {
+        let mut command = vmm::guest(backend, &kernel);
+        command.arg("--initrd").arg(&initrd).args(["--append", "console=ttyS0 rdinit=/init"]);
+        command
+            .args(["--clock", "icount", "--stats", "json", "--timeout", "300"])
+            .arg(option)
+            .arg(&recording);
+        command
+    };
+    let mut typing = command("interp", "--record-input");
+    let mut child = typing
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("The program starts");
+    let mut keyboard = child.stdin.take().expect("A pipe");
+    let typist = std::thread::spawn(move || {
+        for piece in TYPED {
+            std::thread::sleep(Duration::from_millis(700));
+            // The guest's end, if it came early, is told below.
+            let _ = keyboard.write_all(piece.as_bytes());
+        }
+    });
+    let recorded = child.wait_with_output().expect("The program ends");
+    typist.join().expect("The typist");
+    let console = String::from_utf8_lossy(&recorded.stdout);
+    assert_eq!(recorded.status.code(), Some(0), "{}", String::from_utf8_lossy(&recorded.stderr));
+    assert!(console.contains("nonsense: not found"), "{}", tail(&console));
+    for backend in vmm::backends() {
+        let replayed = vmm::run(&mut command(&backend, "--replay-input"), LIMIT);
+        if replayed.stderr.contains("has no icount clock") {
+            continue;
+        }
+        assert_eq!(code(&replayed), Some(0), "{backend}: {}", replayed.stderr);
+        assert!(replayed.stdout == console, "{backend}: another console\n{}", tail(&replayed.stdout));
+        let retired = |told: &str| told.split("\"retired\":").last().map(|rest| rest.to_owned());
+        let first = retired(&String::from_utf8_lossy(&recorded.stderr));
+        assert_eq!(retired(&replayed.stderr), first, "{backend}: instructions");
+    }
+}
+
+#[test]
+fn the_translator_tells_what_it_did() {
+    let (Some(kernel), Some(initrd)) = (vmm::image("VMM_TEST_VMLINUX"), vmm::image("VMM_TEST_INITRD")) else {
+        return;
+    };
+    if !vmm::backends().iter().any(|backend| backend == "jit") {
+        println!("skipped: backend jit cannot run here");
+        return;
+    }
+    let guest = Guest { backend: "jit".into(), kernel, initrd };
+    let folder = tempfile::tempdir().expect("A folder");
+    let trace = folder.path().join("blocks");
+    let option = format!("blocks:{}", trace.display());
+    let finished = guest.run("vmmtest=reboot", &["--clock", "icount", "--stats", "json", "--trace", &option]);
+    assert_eq!(code(&finished), Some(0), "{}", finished.stderr);
+    let counter = |name: &str| -> u64 {
+        let rest = finished.stderr.split(&format!("\"{name}\":")).nth(1).unwrap_or_else(|| panic!("{name}"));
+        rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().expect("A number")
+    };
+    let lines = std::fs::read_to_string(&trace).expect("A trace");
+    let count = |sign: &str| lines.lines().filter(|line| line.starts_with(sign)).count() as u64;
+    assert_eq!(count("+ "), counter("translated_blocks"));
+    // Loading the guest dropped whatever there was: nothing, and the trace says when.
+    assert_eq!((count("! host"), count("? ")), (1, 0));
+    let causes = ["store", "device", "data"].map(|cause| {
+        lines.lines().filter(|line| line.starts_with("- ") && line.ends_with(cause)).count() as u64
+    });
+    assert_eq!(causes, ["dropped_by_store", "dropped_by_device", "dropped_as_data"].map(counter));
+    assert_eq!(counter("blocks") + causes.iter().sum::<u64>(), counter("translated_blocks"));
+    assert!(counter("translation_ns") > 0 && counter("chained_jumps") > 0);
+    // The kernel's entry lies at 0.
+    let first = lines.lines().find(|line| line.starts_with("+ "));
+    assert!(first.is_some_and(|line| line.starts_with("+ 00000000 000000000 s")), "{first:?}");
 }

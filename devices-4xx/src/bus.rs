@@ -2,13 +2,14 @@
 //!
 //! Devices are plugged in with the ranges that they claim; two devices never share a byte. An access is dispatched
 //! whole where one range holds all of it and byte by byte where it does not. What nobody claims reads zero, ignores
-//! writes and is warned of once a 4 KB page or DCR: on the hardware such an access times out and completes, and
-//! kernels rely on that (facts of the PPC440EP: unclaimed DCR accesses raise no exception).
+//! writes and is told once a 4 KB page or DCR, in the log at level info and by [`SystemBus::describe`]: on the hardware
+//! such an access times out and completes, and kernels rely on that (facts of the PPC440EP: unclaimed DCR accesses
+//! raise no exception).
 //!
 //! # Threat model
-//! The guest chooses addresses, lengths and values. The set of warned pages is bounded; lookups are logarithmic.
+//! The guest chooses addresses, lengths and values. The set of unclaimed pages that are remembered is bounded; lookups are logarithmic.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use vmm_plugin::api::{NEVER, ResetKind};
 
@@ -16,8 +17,8 @@ use crate::device::{Access, Device, StateError};
 
 /// Number of device control registers of a 4xx core.
 pub const DCR_COUNT: usize = 1024;
-/// Unclaimed pages that are warned of singly; after these one last warning says that there are more.
-const WARNED_PAGES: usize = 256;
+/// Unclaimed pages that are told singly; after these one last line says that there are more.
+const TOLD_PAGES: usize = 256;
 
 /// Two devices claim the same place, or a place that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -76,8 +77,9 @@ pub struct SystemBus {
     /// (device, register offset) of each claimed DCR; 1,024 long once anything is claimed.
     dcrs: Vec<Option<(usize, u16)>>,
     serial: Vec<DeviceId>,
-    warned: HashSet<u64>,
-    warned_dcrs: HashSet<u16>,
+    /// Pages and DCRs that were used although nobody claims them.
+    unclaimed: BTreeSet<u64>,
+    unclaimed_dcrs: BTreeSet<u16>,
     earliest: u64,
     moved: bool,
 }
@@ -197,7 +199,7 @@ impl SystemBus {
             Some(_) => self.read_split(pa, len),
             None if self.find(pa.saturating_add(u64::from(len - 1))).is_some() => self.read_split(pa, len),
             None => {
-                self.warn(pa, "read");
+                self.tell_unclaimed(pa, "read");
                 0
             }
         }
@@ -229,7 +231,7 @@ impl SystemBus {
             None if self.find(pa.saturating_add(u64::from(len - 1))).is_some() => {
                 self.write_split(pa, len, value)
             }
-            None => self.warn(pa, "written"),
+            None => self.tell_unclaimed(pa, "written"),
         }
     }
 
@@ -242,14 +244,14 @@ impl SystemBus {
         }
     }
 
-    fn warn(&mut self, pa: u64, what: &str) {
-        if self.warned.len() > WARNED_PAGES || !self.warned.insert(pa >> 12) {
+    fn tell_unclaimed(&mut self, pa: u64, what: &str) {
+        if self.unclaimed.len() > TOLD_PAGES || !self.unclaimed.insert(pa >> 12) {
             return;
         }
-        if self.warned.len() > WARNED_PAGES {
-            tracing::warn!("More unclaimed addresses are used; no further warnings");
+        if self.unclaimed.len() > TOLD_PAGES {
+            tracing::info!("More unclaimed addresses are used; no further ones are told");
         } else {
-            tracing::warn!("Unclaimed address {pa:#x} is {what}: reads return 0, writes are ignored");
+            tracing::info!("Unclaimed address {pa:#x} is {what}: reads return 0, writes are ignored");
         }
     }
 
@@ -273,8 +275,8 @@ impl SystemBus {
     fn find_dcr(&mut self, dcrn: u16, what: &str) -> Option<(usize, u16)> {
         let found = self.dcrs.get(usize::from(dcrn)).copied().flatten();
         // DCR numbers have ten bits, which bounds the set.
-        if found.is_none() && usize::from(dcrn) < DCR_COUNT && self.warned_dcrs.insert(dcrn) {
-            tracing::warn!("Unclaimed DCR {dcrn:#x} is {what}: reads return 0, writes are ignored");
+        if found.is_none() && usize::from(dcrn) < DCR_COUNT && self.unclaimed_dcrs.insert(dcrn) {
+            tracing::info!("Unclaimed DCR {dcrn:#x} is {what}: reads return 0, writes are ignored");
         }
         found
     }
@@ -343,7 +345,7 @@ impl SystemBus {
         Ok(())
     }
 
-    /// One line a device: where it answers and what it says of itself.
+    /// One line a device: where it answers and what it says of itself; then what was used that nobody claims.
     #[must_use]
     pub fn describe(&self) -> String {
         let mut text = String::new();
@@ -356,6 +358,13 @@ impl SystemBus {
                 dcrs.first().zip(dcrs.last()).map(|(first, last)| format!("dcr {first:03x}-{last:03x}"));
             let places: Vec<_> = mmio.chain(dcrs).collect();
             text += &format!("{:<12} {}: {}\n", device.name(), places.join(" "), device.describe());
+        }
+        if !(self.unclaimed.is_empty() && self.unclaimed_dcrs.is_empty()) {
+            let pages = self.unclaimed.iter().take(TOLD_PAGES).map(|page| format!("{:08x}", page << 12));
+            let more = (self.unclaimed.len() > TOLD_PAGES).then(|| "...".to_owned());
+            let dcrs = self.unclaimed_dcrs.iter().map(|dcrn| format!("dcr {dcrn:03x}"));
+            let places: Vec<_> = pages.chain(more).chain(dcrs).collect();
+            text += &format!("{:<12} {}\n", "(unclaimed)", places.join(" "));
         }
         text
     }
@@ -443,8 +452,10 @@ mod tests {
         bus.write(u64::MAX, 8, 1);
         bus.dcr_write(0x20, 1);
         assert_eq!((bus.read(u64::MAX - 2, 8), bus.read(0x1000, 0), bus.read(0x1000, 9)), (0, 0, 0));
+        let told = bus.describe();
+        assert!(told.ends_with("(unclaimed)  00002000 fffffffffffff000 dcr 020 dcr 3ff\n"), "{told}");
         (0..5000).for_each(|page| bus.write(page << 12 | 0x10_0000_0000, 1, 0));
-        assert!(bus.warned.len() <= WARNED_PAGES + 1, "the set of warned pages is bounded");
+        assert!(bus.unclaimed.len() <= TOLD_PAGES + 1, "the set of pages is bounded");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::buffer::CodeMemory;
+use crate::record::{Cause, Recorder, Shown};
 
 /// Words in a page.
 pub(crate) const WORDS: usize = 1024;
@@ -99,12 +100,25 @@ pub struct JitStats {
     pub code_bytes: u64,
     /// Jumps led straight to their target since creation.
     pub chained: u64,
-    /// Blocks dropped because their code was written.
-    pub dropped: u64,
-    /// Pages let go because they are data.
+    /// Blocks held.
+    pub blocks: u64,
+    /// Blocks dropped because the guest stored into their code.
+    pub dropped_by_store: u64,
+    /// Blocks dropped because a device wrote their page.
+    pub dropped_by_device: u64,
+    /// Blocks dropped because their page was written so often that it is taken for data.
+    pub dropped_as_data: u64,
+    /// Blocks dropped because the memory was full.
+    pub dropped_for_room: u64,
+    /// Blocks dropped because the embedder said so ([`crate::Jit::flush`]).
+    pub dropped_by_host: u64,
+    /// Pages let go because nothing of them is held any more.
     pub data_pages: u64,
     /// Times that everything was dropped because the memory was full.
     pub full: u64,
+    /// Time spent in translation, in nanoseconds, extrapolated from every sixteenth block; 0 without a clock
+    /// ([`crate::Jit::set_clock`]).
+    pub translation_ns: u64,
     /// Times that translated code was entered.
     pub entered: u64,
     /// Instructions that translated code left to the reference core.
@@ -125,6 +139,13 @@ pub(crate) struct Cache {
     /// Goes up when everything is dropped.
     pub(crate) generation: u32,
     pub(crate) stats: JitStats,
+    pub(crate) recorder: Option<Recorder>,
+}
+
+impl Block {
+    fn shown(&self) -> Shown {
+        Shown { pc: self.pc, page: self.page, mode: self.mode }
+    }
 }
 
 impl Cache {
@@ -139,6 +160,7 @@ impl Cache {
             jumps: vec![JumpEntry::EMPTY; MODES * JUMPS].into_boxed_slice(),
             generation: 0,
             stats: JitStats::default(),
+            recorder: None,
         }
     }
 
@@ -212,6 +234,10 @@ impl Cache {
         *first = number;
         holder.blocks.push(number);
         self.stats.translated += 1;
+        self.stats.blocks += 1;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.translated(Shown { pc, page, mode }, words, self.memory.address(at), code.len());
+        }
         self.stats.translated_words += words as u64;
         self.stats.code_bytes = self.used as u64;
         number
@@ -315,12 +341,16 @@ impl Cache {
             kept.retain(|&block| {
                 let (pc, words) = (self.blocks[block as usize].pc, self.blocks[block as usize].words);
                 let (first, last) = (pc & 0xFFF, (pc & 0xFFF) + 4 * u32::from(words));
-                let hit = all || (first < to && from < last);
-                if hit {
-                    self.kill(block);
-                    self.stats.dropped += 1;
-                }
-                !hit
+                let cause = match (first < to && from < last, all) {
+                    // No instruction stores as much as a page.
+                    (true, _) if len >= 4096 => Cause::Device,
+                    (true, _) => Cause::Store,
+                    (false, true) => Cause::Data,
+                    (false, false) => return true,
+                };
+                self.kill(block);
+                self.dropped(block, cause);
+                false
             });
             if kept.is_empty() {
                 self.pages[number as usize] = None;
@@ -332,8 +362,37 @@ impl Cache {
         }
     }
 
+    fn dropped(&mut self, block: u32, cause: Cause) {
+        *self.counter(cause) += 1;
+        self.stats.blocks -= 1;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.dropped(self.blocks[block as usize].shown(), cause);
+        }
+    }
+
+    fn counter(&mut self, cause: Cause) -> &mut u64 {
+        match cause {
+            Cause::Store => &mut self.stats.dropped_by_store,
+            Cause::Device => &mut self.stats.dropped_by_device,
+            Cause::Data => &mut self.stats.dropped_as_data,
+            Cause::Room => &mut self.stats.dropped_for_room,
+            Cause::Host => &mut self.stats.dropped_by_host,
+        }
+    }
+
+    /// Starts a record, in place of the one that is being made.
+    pub(crate) fn record(&mut self, mut recorder: Recorder) {
+        recorder.fixed(self.memory.address(0), self.fixed);
+        self.recorder = Some(recorder);
+    }
+
     /// Drops everything that was translated.
-    pub(crate) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self, cause: Cause) {
+        let held = core::mem::take(&mut self.stats.blocks);
+        *self.counter(cause) += held;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.dropped_all(cause);
+        }
         self.blocks.clear();
         self.sites.clear();
         self.pages.clear();

@@ -13,8 +13,10 @@ mod enter;
 mod frame;
 #[expect(unsafe_code, reason = "declares an unsafe trait")]
 mod machine;
+mod record;
 mod translate;
 
 pub use buffer::CodeMemory;
 pub use cache::JitStats;
 pub use machine::{DirectRam, Jit};
+pub use record::Recording;

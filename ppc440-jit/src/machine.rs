@@ -2,6 +2,7 @@
 //! core's own driver does, in the same order and at the same points.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -15,6 +16,7 @@ use crate::buffer::CodeMemory;
 use crate::cache::{Cache, JUMPS, JitStats};
 use crate::enter;
 use crate::frame::{Frame, Stubs, fixed_code};
+use crate::record::{Cause, Recorder, Recording};
 use crate::translate::{MOST, Source, mode, translate};
 
 /// The FPSCR after an operation that translated code executed, from the one before.
@@ -40,6 +42,8 @@ fn float_outcome(op: Op, before: Fpscr, [a, b, c]: [u64; 3]) -> Fpscr {
 
 /// Most instructions between two points where interrupts are taken: a page.
 const TAIL: u64 = 1024;
+/// Of so many translations one is timed: a look at a clock costs as much as a short block.
+const SAMPLE: u64 = 16;
 /// Code that a block may need at most, generously.
 const BLOCK_BYTES: usize = MOST * 600 + 4096;
 
@@ -70,6 +74,7 @@ pub struct Jit<B> {
     ram_generation: Option<u32>,
     inline: bool,
     words: Vec<u32>,
+    clock: Option<fn() -> u64>,
 }
 
 impl<B> fmt::Debug for Jit<B> {
@@ -121,6 +126,7 @@ impl<B: DirectRam> Jit<B> {
             ram_generation: None,
             inline: true,
             words: Vec::new(),
+            clock: None,
         }
     }
 
@@ -148,9 +154,24 @@ impl<B: DirectRam> Jit<B> {
         self.cache.stats
     }
 
+    /// Measures the time in translation by `clock`, which returns nanoseconds from any beginning.
+    pub fn set_clock(&mut self, clock: fn() -> u64) {
+        self.clock = Some(clock);
+    }
+
+    /// Records what is translated from now on; an earlier record ends.
+    pub fn record(&mut self, what: Recording) {
+        self.cache.record(Recorder::new(what));
+    }
+
+    /// What was recorded since the last call. 4 MB wait at most; what comes when they are full is left out.
+    pub fn recorded(&mut self) -> String {
+        self.cache.recorder.as_mut().map_or_else(String::new, Recorder::take)
+    }
+
     /// Drops everything that was translated, after RAM was changed behind the core's back.
     pub fn flush(&mut self) {
-        self.cache.clear();
+        self.cache.clear(Cause::Host);
     }
 
     /// Executes one instruction without any cache; see [`Core::step`].
@@ -393,7 +414,7 @@ impl<B: DirectRam> Jit<B> {
     #[cold]
     fn translate(&mut self, bus: &B, page: u32, pc: u32, mode: u8) -> Option<u32> {
         if self.cache.room() < BLOCK_BYTES {
-            self.cache.clear();
+            self.cache.clear(Cause::Room);
             self.cache.stats.full += 1;
         }
         let pa = u64::from(page) << 12 | u64::from(pc & 0xFFC);
@@ -411,7 +432,13 @@ impl<B: DirectRam> Jit<B> {
             at: self.cache.next_offset(),
             page_ends: words <= MOST,
         };
+        let clock = self.clock.filter(|_| self.cache.stats.translated % SAMPLE == 0);
+        let started = clock.map(|clock| clock());
         let made = translate(source, &self.stubs, &enter::handler::<B>, self.inline);
-        Some(self.cache.add(pc, page, mode, made.words, &made.code, &made.sites))
+        let block = self.cache.add(pc, page, mode, made.words, &made.code, &made.sites);
+        if let (Some(clock), Some(started)) = (clock, started) {
+            self.cache.stats.translation_ns += SAMPLE * clock().saturating_sub(started);
+        }
+        Some(block)
     }
 }

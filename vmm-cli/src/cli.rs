@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use regex::Regex;
 use vmm_plugin::api::PolicyKind;
 
@@ -69,6 +70,10 @@ Serial ports:
   tcp:HOST:PORT  a listening TCP socket, one client at a time
   null         nothing
 
+Traces:
+  tlb:FILE     what the guest does to its TLB, for mmu-core's policy-lab (interp; the guest runs slower)
+  blocks:FILE  each block of guest code as it is translated and dropped, a line each (jit)
+
 Keys on a terminal: Ctrl-A x leave, Ctrl-A c monitor, Ctrl-A h help, Ctrl-A Ctrl-A sends Ctrl-A.
 
 Exit codes:
@@ -127,6 +132,13 @@ pub struct Run {
     /// How time passes: with the host's clock, or one tick for each retired instruction (repeatable runs).
     #[arg(long, value_enum, default_value_t = ClockKind::Host)]
     pub clock: ClockKind,
+    /// Write what is typed into FILE, with the tick at which the guest got it; needs --clock icount.
+    #[arg(long, value_name = "FILE", conflicts_with = "replay_input")]
+    pub record_input: Option<PathBuf>,
+    /// Type what --record-input wrote, at the same ticks: the run repeats to the byte, on any backend that has
+    /// --clock icount. What is typed meanwhile is ignored, keys after Ctrl-A are not.
+    #[arg(long, value_name = "FILE")]
+    pub replay_input: Option<PathBuf>,
     /// Which shadow of a guest page makes room for another: round-robin, sparing, clock, lru, plru or random.
     #[arg(long, value_name = "NAME")]
     pub tlb_policy: Option<PolicyKind>,
@@ -145,9 +157,12 @@ pub struct Run {
     /// End with CODE (0-255) as soon as a console line matches, also before the line is complete; may be repeated.
     #[arg(long, value_name = "REGEX=CODE", value_parser = exit_when)]
     pub exit_when: Vec<ExitWhen>,
-    /// Record what the guest does to its TLB, for policy-lab (the guest runs slower): tlb:FILE.
-    #[arg(long, value_name = "tlb:FILE", value_parser = trace)]
-    pub trace: Option<PathBuf>,
+    /// Record what happens inside the engine (see below): tlb:FILE or blocks:FILE.
+    #[arg(long, value_name = "WHAT:FILE", value_parser = trace, conflicts_with = "perf_map")]
+    pub trace: Option<Trace>,
+    /// Write /tmp/perf-PID.map at once and as it grows, so that `perf` names translated code by guest address.
+    #[arg(long)]
+    pub perf_map: bool,
     /// Print counters at the end, on standard error.
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub stats: Option<StatsFormat>,
@@ -168,6 +183,15 @@ pub enum Serial {
     Tcp(String),
     /// Nowhere.
     Null,
+}
+
+/// See `--trace`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trace {
+    /// What the engine records.
+    pub topic: &'static str,
+    /// Where it goes.
+    pub path: PathBuf,
 }
 
 /// See `--clock`.
@@ -270,11 +294,15 @@ fn serial(text: &str) -> Result<Serial, String> {
     }
 }
 
-fn trace(text: &str) -> Result<PathBuf, String> {
-    match text.split_once(':') {
-        Some(("tlb", path)) if !path.is_empty() => Ok(path.into()),
-        _ => Err("give tlb:FILE".into()),
-    }
+fn trace(text: &str) -> Result<Trace, String> {
+    let known = ["tlb", "blocks"];
+    text.split_once(':')
+        .filter(|(_, path)| !path.is_empty())
+        .and_then(|(what, path)| {
+            let topic = known.into_iter().find(|topic| *topic == what)?;
+            Some(Trace { topic, path: path.into() })
+        })
+        .ok_or_else(|| "give tlb:FILE or blocks:FILE".into())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -293,6 +321,24 @@ fn exit_when(text: &str) -> Result<ExitWhen, String> {
     }
     let pattern = Regex::new(pattern).map_err(|error| error.to_string())?;
     Ok(ExitWhen { pattern, code })
+}
+
+impl Cli {
+    /// Checks what the parser cannot: values of one option that need values of another.
+    ///
+    /// # Errors
+    /// A usage error.
+    pub fn check(&self) -> Result<(), clap::Error> {
+        let Command::Run(run) = &self.command else { return Ok(()) };
+        let option = match (&run.record_input, &run.replay_input) {
+            _ if run.clock == ClockKind::Icount => return Ok(()),
+            (Some(_), _) => "--record-input",
+            (_, Some(_)) => "--replay-input",
+            (None, None) => return Ok(()),
+        };
+        let told = format!("{option} needs --clock icount: under the host's clock no run repeats");
+        Err(Self::command().error(ErrorKind::ArgumentConflict, told))
+    }
 }
 
 impl Run {

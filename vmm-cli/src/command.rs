@@ -10,8 +10,10 @@ use crate::cli::{Cli, Command, OnPanic, Run, StatsFormat};
 use crate::console::Output;
 use crate::control::Control;
 use crate::frontend::Frontend;
+use crate::input::InputOptions;
 use crate::plugins::Plugins;
 use crate::tlb::TlbOptions;
+use crate::trace::Wanted;
 use crate::vcpu::{self, Files, Setup, Source, read_file};
 
 /// Runs the command; errors are told on standard error.
@@ -89,6 +91,8 @@ fn boot(options: &Run, mut plugins: Plugins) -> Result<ExitCode, Refusal> {
         backend: Box::new(backend),
         board_config,
         tlb,
+        trace: Wanted::of(options),
+        input: InputOptions::of(options),
         source: Source::Files(Files {
             kernel: options.kernel.clone(),
             initrd: options.initrd.clone(),

@@ -28,6 +28,8 @@ pub(crate) enum Show {
     Registers,
     /// The guest's TLB.
     Tlb,
+    /// What the engine translated, and why some of it is gone.
+    Jit,
     /// One line a device.
     Devices,
     /// The engine's counters.

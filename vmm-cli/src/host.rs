@@ -14,6 +14,7 @@ use vmm_plugin::host::{HostCalls, RamPointer};
 use crate::clock::MachineClock;
 use crate::console::Output;
 use crate::control::Control;
+use crate::input::Input;
 use crate::ram::GuestRam;
 use crate::verdict::Verdict;
 
@@ -148,6 +149,7 @@ pub(crate) struct Host {
     pub(crate) board: Rc<BoardSide>,
     pub(crate) machine: RefCell<Box<dyn Machine>>,
     signals: Arc<Signals>,
+    input: RefCell<Input>,
     ports: usize,
     deadline: Cell<u64>,
 }
@@ -159,9 +161,15 @@ impl fmt::Debug for Host {
 }
 
 impl Host {
-    pub(crate) fn new(board: Rc<BoardSide>, machine: Box<dyn Machine>, ports: usize) -> Rc<Self> {
+    pub(crate) fn new(
+        board: Rc<BoardSide>,
+        machine: Box<dyn Machine>,
+        ports: usize,
+        input: Input,
+    ) -> Rc<Self> {
         let signals = Arc::clone(board.seal());
-        Rc::new(Self { board, machine: RefCell::new(machine), signals, ports, deadline: Cell::new(0) })
+        let (machine, input) = (RefCell::new(machine), RefCell::new(input));
+        Rc::new(Self { board, machine, signals, input, ports, deadline: Cell::new(0) })
     }
 
     /// Runs the machine's due work now, whatever the deadline was.
@@ -170,21 +178,24 @@ impl Host {
         self.signals.raise(attention::BOARD);
     }
 
-    /// Offers queued input, then runs device work.
+    /// Hands on input that is due, then runs device work.
     fn service(&self, now: u64) {
         // The bit goes first: what is queued from here on sets it again.
         self.signals.lower(attention::BOARD);
         let mut machine = self.machine.borrow_mut();
-        let mut waiting = 0;
-        for port in 0..self.ports {
-            let taker = |bytes: &[u8]| machine.char_input(port as u32, bytes);
-            waiting += self.board.control.offer_input(port, taker);
-        }
-        let mut deadline = machine.service(now);
-        if waiting != 0 {
-            deadline = deadline.min(now.saturating_add(self.board.clock.ticks(OFFER_AGAIN).max(1)));
-        }
-        self.deadline.set(deadline);
+        let again = self.board.clock.ticks(OFFER_AGAIN).max(1);
+        let mut input = self.input.borrow_mut();
+        let next = input.deliver(now, again, self.ports, &self.board.control, &mut **machine);
+        let next = next.unwrap_or_else(|message| {
+            self.board.stop(Verdict::Error(message));
+            NEVER
+        });
+        self.deadline.set(machine.service(now).min(next));
+    }
+
+    /// Tells, at the end of a run, what input was left.
+    pub(crate) fn finish(&self) {
+        self.input.borrow().finish();
     }
 }
 

@@ -7,6 +7,7 @@ mod console;
 mod control;
 mod frontend;
 mod host;
+mod input;
 mod log;
 mod plugins;
 mod ram;
@@ -14,6 +15,7 @@ mod registers;
 mod selftest;
 mod terminal;
 mod tlb;
+mod trace;
 mod vcpu;
 mod verdict;
 
@@ -30,5 +32,8 @@ pub use cli::Cli;
 pub fn main(linked: &[&'static VmmPlugin]) -> ExitCode {
     // Usage errors print themselves and exit with 2.
     let cli = Cli::parse();
+    if let Err(error) = cli.check() {
+        error.exit();
+    }
     command::run(cli, linked)
 }

@@ -105,6 +105,8 @@ fn check(
         backend: Box::new(backend.clone()),
         board_config: BoardConfig { constraints: backend.constraints(), ..BoardConfig::default() },
         tlb: crate::tlb::TlbOptions::default(),
+        trace: None,
+        input: crate::input::InputOptions::default(),
         source: Source::Carried { name: format!("microkernel {}", kernel.name), kernel: kernel.image },
         on_reset: OnReset::Exit,
         output: Output::new(vec![Sink::Memory(Arc::clone(&console))], Vec::new(), false),

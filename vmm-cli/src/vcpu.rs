@@ -17,7 +17,9 @@ use crate::cli::OnReset;
 use crate::console::Output;
 use crate::control::{Control, Request, Show};
 use crate::host::{BoardSide, Calls, Host};
-use crate::tlb::{TlbOptions, Trace};
+use crate::input::{Input, InputOptions};
+use crate::tlb::TlbOptions;
+use crate::trace::{self, Trace};
 use crate::verdict::Verdict;
 
 /// Instructions between two looks at what only this thread can see, when nothing else ends a run.
@@ -29,6 +31,8 @@ pub(crate) struct Setup {
     pub(crate) backend: Box<dyn Backend + Send>,
     pub(crate) board_config: BoardConfig,
     pub(crate) tlb: TlbOptions,
+    pub(crate) trace: Option<trace::Wanted>,
+    pub(crate) input: InputOptions,
     pub(crate) source: Source,
     pub(crate) on_reset: OnReset,
     pub(crate) output: Output,
@@ -128,6 +132,7 @@ pub(crate) fn run(setup: Setup) -> Outcome {
         Ok(mut vcpu) => {
             let verdict = vcpu.run();
             vcpu.host.board.flush();
+            vcpu.host.finish();
             Outcome { verdict, stats: vcpu.stats() }
         }
         Err(refusal) => failed(refusal),
@@ -141,12 +146,13 @@ impl Vcpu {
         let calls = BoardHost::new(Box::new(Calls(Rc::clone(&side))));
         let machine = setup.board.create(&setup.board_config, calls)?;
         let core = machine.core();
-        let host = Host::new(Rc::clone(&side), machine, core.serial_ports as usize);
+        let input = Input::open(&setup.input, clock)?;
+        let host = Host::new(Rc::clone(&side), machine, core.serial_ports as usize, input);
         let state = host.machine.borrow_mut().load(&setup.source.read()?)?;
         let (shadow_pages, tlb_policy) = (setup.tlb.pages, setup.tlb.policy);
         let config = EngineConfig { tb_hz: core.tb_hz, clock, shadow_pages, tlb_policy };
         let mut engine = setup.backend.create(&config, serve(Rc::clone(&host)))?;
-        let trace = Trace::start(setup.tlb.trace.as_deref(), &mut *engine)?;
+        let trace = setup.trace.as_ref().map(|wanted| Trace::start(wanted, &mut *engine)).transpose()?;
         side.clock.start(core.tb_hz);
         setup.control.attach(side.seal());
         let mut vcpu = Self {
@@ -251,6 +257,7 @@ impl Vcpu {
                 let text = match what {
                     Show::Registers => crate::registers::dump(&self.state()),
                     Show::Tlb => crate::registers::tlb(&self.state()) + &self.engine.inspect("tlb"),
+                    Show::Jit => self.inspect("jit"),
                     Show::Devices => self.host.machine.borrow_mut().describe(),
                     Show::Stats => self.stats().lines(),
                 };
@@ -259,6 +266,12 @@ impl Vcpu {
                 None
             }
         }
+    }
+
+    /// What only some engines can tell.
+    fn inspect(&mut self, topic: &str) -> String {
+        let text = self.engine.inspect(topic);
+        if text.is_empty() { format!("This backend has no `info {topic}`; backend jit has\n") } else { text }
     }
 
     fn state(&mut self) -> CpuState {

@@ -15,6 +15,7 @@ const PROMPT: &str = "(vmm) ";
 const HELP: &str = "\
 info registers  the core's registers
 info tlb        the guest's TLB and what shadows it
+info jit        translated code: blocks, bytes, jumps, what was dropped and why, time (backend jit)
 info devices    the board's devices
 info stats      counters
 reset           reset the machine
@@ -72,11 +73,14 @@ impl Monitor {
             ["info" | "i", what] => match what {
                 "registers" | "r" => self.ask(Show::Registers),
                 "tlb" => self.ask(Show::Tlb),
+                "jit" => self.ask(Show::Jit),
                 "devices" => self.ask(Show::Devices),
                 "stats" => self.ask(Show::Stats),
-                _ => format!("There is no `info {what}`; there is info registers, tlb, devices, stats\n"),
+                _ => {
+                    format!("There is no `info {what}`; there is info registers, tlb, jit, devices, stats\n")
+                }
             },
-            ["info" | "i"] => "Say what: info registers, tlb, devices, stats\n".to_owned(),
+            ["info" | "i"] => "Say what: info registers, tlb, jit, devices, stats\n".to_owned(),
             _ => format!("There is no command `{line}`; `help` lists them\n"),
         };
         self.echo(&answer);

@@ -26,6 +26,9 @@ fn wrong_values_are_refused_with_the_way_out() {
         ("--shadow-size", "0", "1..=65535"),
         ("--shadow-size", "65536", "1..=65535"),
         ("--trace", "tlb:", "tlb:FILE"),
+        ("--trace", "soup:file", "blocks:FILE"),
+        ("--record-input", "file", "--clock icount"),
+        ("--replay-input", "file", "--clock icount"),
         ("--on-reset", "maybe", "reboot"),
     ] {
         let ended = end(run(&guest).arg(format!("{flag}={value}"))).with(2).says(hint);
