@@ -46,6 +46,31 @@ pub trait Bus {
     /// Writes eight bytes of RAM, big endian; false, and nothing written, unless all of them are RAM.
     fn store_u64(&mut self, pa: u64, value: u64) -> bool;
 
+    /// As [`Bus::load_u8`], but may answer `None` for RAM that takes longer to reach; the core then asks the other.
+    fn near_load_u8(&self, pa: u64) -> Option<u8> {
+        self.load_u8(pa)
+    }
+    /// As [`Bus::load_u16`], for RAM that is quickly reached.
+    fn near_load_u16(&self, pa: u64) -> Option<u16> {
+        self.load_u16(pa)
+    }
+    /// As [`Bus::load_u32`], for RAM that is quickly reached.
+    fn near_load_u32(&self, pa: u64) -> Option<u32> {
+        self.load_u32(pa)
+    }
+    /// As [`Bus::store_u8`], but may answer false for RAM that takes longer to reach; the core then asks the other.
+    fn near_store_u8(&mut self, pa: u64, value: u8) -> bool {
+        self.store_u8(pa, value)
+    }
+    /// As [`Bus::store_u16`], for RAM that is quickly reached.
+    fn near_store_u16(&mut self, pa: u64, value: u16) -> bool {
+        self.store_u16(pa, value)
+    }
+    /// As [`Bus::store_u32`], for RAM that is quickly reached.
+    fn near_store_u32(&mut self, pa: u64, value: u32) -> bool {
+        self.store_u32(pa, value)
+    }
+
     /// Reads a device register of `len` (1, 2, 4 or 8) bytes. Unclaimed addresses read zero.
     fn read(&mut self, pa: u64, len: u8) -> u64;
     /// Writes a device register of `len` (1, 2, 4 or 8) bytes. Unclaimed addresses ignore it.

@@ -19,26 +19,31 @@ use crate::state::CpuState;
 use crate::timers::Timers;
 
 /// What an instruction's semantics tells its driver.
+///
+/// The frequent answers differ in single bits. The caching driver tests those one after the other, as branches that
+/// are predicted; answers that differ only in value would become one jump through a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
+#[repr(u32)]
 #[must_use]
 pub enum Flow {
     /// Go on with the next word.
-    Next,
+    Next = 0,
+    /// Go on with the word after the next: two instructions were done at once (caching driver only).
+    Pair = 1,
     /// Go on at `npc`; asynchronous interrupts may be taken here (a branch, sc and the like).
-    Branch,
+    Branch = 2,
     /// As `Branch`, and the translation context or an enable bit may have changed.
-    Context,
+    Context = 4,
     /// Go on with the next word, but the page that holds it may be translated anew.
-    Refetch,
+    Refetch = 8,
     /// An unconditional branch to itself: nothing but an interrupt leads on.
-    SelfLoop,
+    SelfLoop = 12,
     /// Go on with the next word, but decoded copies of written code must be dropped first.
-    CodeWrite,
+    CodeWrite = 16,
     /// The instruction did not complete; `pending` holds its exception.
-    Fault,
+    Fault = 20,
     /// The slot was not decoded yet (caching driver only).
-    Decode,
+    Decode = 24,
 }
 
 /// Why a driver stopped.
@@ -494,10 +499,10 @@ impl Core {
             }
         }
         match self.fetch(bus) {
-            Ok(word) if self.debug_step.is_some() && self.before_instruction_event(Op(word)) => {
+            Ok(word) if self.debug_step.is_some() && self.before_instruction_event(Op::new(word)) => {
                 self.raise(Exception::plain(Interrupt::Debug))
             }
-            Ok(word) => exec::decode::<B>(word)(self, bus, Op(word)),
+            Ok(word) => exec::decode::<B>(word)(self, bus, Op::new(word)),
             Err(flow) => flow,
         }
     }
@@ -509,11 +514,20 @@ impl Core {
         self.seq_pc = self.state.pc;
     }
 
+    /// Straight-line code went on into the page at `pc`: a point where interrupts are taken.
+    #[inline]
+    pub(crate) fn cross_page(&mut self, pc: u32) {
+        self.state.pc = pc;
+        self.chain = 0;
+        self.at_boundary = true;
+        self.account();
+    }
+
     /// Brings `pc` on after an instruction that was executed outside the caching loop, with its debug events.
     pub(crate) fn finish(&mut self, flow: Flow) {
         let pc = self.state.pc;
         match flow {
-            Flow::Next | Flow::Refetch | Flow::CodeWrite | Flow::Decode => {
+            Flow::Next | Flow::Pair | Flow::Refetch | Flow::CodeWrite | Flow::Decode => {
                 self.state.pc = pc.wrapping_add(4);
                 self.chain = 0;
                 self.at_boundary = self.state.pc & 0xFFF == 0;

@@ -63,7 +63,7 @@ struct CodeCache<B> {
 }
 
 impl<B: Bus> CodeCache<B> {
-    const EMPTY: Decoded<B> = Decoded { handler: undecoded::<B>, op: Op(0) };
+    const EMPTY: Decoded<B> = Decoded { handler: undecoded::<B>, op: Op::new(0) };
 
     fn new() -> Self {
         Self { pages: Vec::new(), index: Vec::new(), free: Vec::new(), next_victim: 0 }
@@ -120,12 +120,13 @@ impl<B: Bus> CodeCache<B> {
         while at < end {
             let page_end = (at & !0xFFF) + 4096;
             if let Some(page) = self.find(at) {
-                let first = ((at & 0xFFF) / 4) as usize;
+                // The word before may be held as a pair with the first one written.
+                let first = (((at & 0xFFF) / 4) as usize).saturating_sub(1);
                 let last = ((end.min(page_end) - (at & !0xFFF)).div_ceil(4)) as usize;
                 let place = &mut self.pages[page as usize];
                 place.words[first..last].fill(Self::EMPTY);
                 place.writes += 1;
-                if place.writes > DATA_AFTER || last - first == WORDS {
+                if place.writes > DATA_AFTER || last == WORDS && first == 0 {
                     self.release(core, page);
                 }
             }
@@ -284,53 +285,54 @@ impl<B: Bus> Interpreter<B> {
         let (core, code) = (&mut self.core, &mut self.code);
         let mut pc = core.state.pc;
         let mut page = page as usize;
-        let mut words = &code.pages[page].words;
+        let mut words: &[Decoded<B>; WORDS] = &code.pages[page].words;
         loop {
             let decoded = words[(pc >> 2) as usize % WORDS];
             core.state.pc = pc;
-            match (decoded.handler)(core, bus, decoded.op) {
-                Flow::Next => {
-                    pc = pc.wrapping_add(4);
-                    if pc & 0xFFF != 0 {
-                        continue;
-                    }
-                    // Crossing a page is a point where interrupts are taken.
-                    core.state.pc = pc;
-                    core.chain = 0;
-                    core.at_boundary = true;
-                    core.account();
-                }
-                Flow::Branch => {
-                    core.retired += u64::from(pc.wrapping_sub(core.seq_pc) >> 2) + 1;
-                    let to = core.npc;
-                    core.seq_pc = to;
-                    core.state.pc = to;
-                    core.chain = 0;
-                    let same_page = (to ^ pc) & !0xFFF == 0;
-                    pc = to;
-                    core.at_boundary = true;
-                    if core.retired >= core.check_at || bus.attention() & core.attention_mask != 0 {
-                        return Flow::Decode;
-                    }
-                    if same_page {
-                        if core.retired >= limit {
-                            return Flow::Decode;
-                        }
-                        continue;
-                    }
-                }
-                Flow::Decode => {
-                    let pa = code.pages[page].pa + u64::from(pc & 0xFFC);
-                    let Some(word) = bus.load_u32(pa) else {
-                        // RAM does not go away; if it did, the step by step driver knows what to do.
-                        return core.execute_one(bus);
-                    };
-                    code.pages[page].words[(pc >> 2) as usize % WORDS] =
-                        Decoded { handler: exec::decode::<B>(word), op: Op(word) };
-                    words = &code.pages[page].words;
+            let flow = (decoded.handler)(core, bus, decoded.op);
+            // What is most frequent is told by a branch of its own, so that it is predicted, not waited for.
+            if flow == Flow::Next {
+                pc = pc.wrapping_add(4);
+                if pc & 0xFFF != 0 {
                     continue;
                 }
-                flow => return flow,
+                core.cross_page(pc);
+            } else if flow as u32 & Flow::Pair as u32 != 0 {
+                pc = core.state.pc.wrapping_add(4);
+                if pc & 0xFFF != 0 {
+                    continue;
+                }
+                core.cross_page(pc);
+            } else if flow as u32 & Flow::Branch as u32 != 0 {
+                // The second of a pair may be the one that branched.
+                let at = core.state.pc;
+                core.retired += u64::from(at.wrapping_sub(core.seq_pc) >> 2) + 1;
+                let to = core.npc;
+                core.seq_pc = to;
+                core.state.pc = to;
+                core.chain = 0;
+                let same_page = (to ^ pc) & !0xFFF == 0;
+                pc = to;
+                core.at_boundary = true;
+                if core.retired >= core.check_at || bus.attention() & core.attention_mask != 0 {
+                    return Flow::Decode;
+                }
+                if same_page {
+                    if core.retired >= limit {
+                        return Flow::Decode;
+                    }
+                    continue;
+                }
+            } else if flow == Flow::Decode {
+                let Some(decoded) = Self::decode_at(bus, code.pages[page].pa, pc) else {
+                    // RAM does not go away; if it did, the step by step driver knows what to do.
+                    return core.execute_one(bus);
+                };
+                code.pages[page].words[(pc >> 2) as usize % WORDS] = decoded;
+                words = &code.pages[page].words;
+                continue;
+            } else {
+                return flow;
             }
             // The page was left: stay inside if nothing needs a look and the next page is known.
             if core.retired >= core.check_at
@@ -345,5 +347,19 @@ impl<B: Bus> Interpreter<B> {
             page = next as usize;
             words = &code.pages[page].words;
         }
+    }
+
+    /// The word at `pc` in the page at `pa`, decoded, with the one after it if they make a pair.
+    #[cold]
+    fn decode_at(bus: &B, pa: u64, pc: u32) -> Option<Decoded<B>> {
+        let at = pa + u64::from(pc & 0xFFC);
+        let word = bus.load_u32(at)?;
+        if pc & 0xFFC != 0xFFC
+            && let Some(next) = bus.load_u32(at + 4)
+            && let Some(handler) = exec::pairs::decode::<B>(word, next)
+        {
+            return Some(Decoded { handler, op: Op::with_next(word, next) });
+        }
+        Some(Decoded { handler: exec::decode::<B>(word), op: Op::new(word) })
     }
 }

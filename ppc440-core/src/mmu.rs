@@ -71,8 +71,8 @@ impl FetchEntry {
 /// The sink: what the shadow bookkeeping installs and drops.
 #[derive(Debug)]
 struct Fast {
-    data: Box<[DataEntry; PARTS * DATA]>,
-    fetch: Box<[FetchEntry; PARTS * FETCH]>,
+    data: Box<[[DataEntry; DATA]; PARTS]>,
+    fetch: Box<[[FetchEntry; FETCH]; PARTS]>,
     /// The parts in which something was installed since they were last emptied, one bit each.
     used: u64,
     /// One bit a RAM page: decoded code of it is held.
@@ -84,15 +84,15 @@ struct Fast {
     recorder: Option<Box<Recorder>>,
 }
 
-/// Where in the table the data translation of `ea` in the part that begins at `base` lies.
+/// Where in its part of the table the data translation of `ea` lies.
 #[inline(always)]
-const fn data_slot(base: usize, ea: u32) -> usize {
-    (base + (ea >> 12) as usize % DATA) % (PARTS * DATA)
+const fn data_slot(ea: u32) -> usize {
+    (ea >> 12) as usize % DATA
 }
 
 #[inline(always)]
-const fn fetch_slot(base: usize, ea: u32) -> usize {
-    (base + (ea >> 12) as usize % FETCH) % (PARTS * FETCH)
+const fn fetch_slot(ea: u32) -> usize {
+    (ea >> 12) as usize % FETCH
 }
 
 /// The numbers of the bits that are set.
@@ -123,7 +123,7 @@ impl Fast {
         self.used |= 1 << context;
         let write = if page.writable && !self.is_code(pa) { tag } else { INVALID };
         let read = if page.readable { tag } else { INVALID };
-        self.data[data_slot(context * DATA, ea)] =
+        self.data[context % PARTS][data_slot(ea)] =
             DataEntry { read, write, delta: pa.wrapping_sub(u64::from(tag)) };
     }
 
@@ -131,12 +131,12 @@ impl Fast {
     fn drop_pieces(&mut self, ctx: ContextId, page: &ShadowPage) {
         let context = usize::from(ctx.0);
         let cut = |tag: u32| tag != INVALID && page.contains(EffectiveAddress(tag));
-        for entry in &mut self.data[context * DATA..][..DATA] {
+        for entry in &mut self.data[context] {
             if cut(entry.read) || cut(entry.write) {
                 *entry = DataEntry::EMPTY;
             }
         }
-        for entry in &mut self.fetch[context * FETCH..][..FETCH] {
+        for entry in &mut self.fetch[context] {
             if cut(entry.tag) {
                 entry.tag = INVALID;
             }
@@ -163,11 +163,11 @@ impl ShadowSink for Fast {
             return;
         }
         let (context, tag) = (usize::from(ctx.0), page.ea.0 & !0xFFF);
-        let entry = &mut self.data[data_slot(context * DATA, tag)];
+        let entry = &mut self.data[context][data_slot(tag)];
         if entry.read == tag || entry.write == tag {
             *entry = DataEntry::EMPTY;
         }
-        let entry = &mut self.fetch[fetch_slot(context * FETCH, tag)];
+        let entry = &mut self.fetch[context][fetch_slot(tag)];
         if entry.tag == tag {
             entry.tag = INVALID;
         }
@@ -183,16 +183,16 @@ impl ShadowSink for Fast {
         let context = usize::from(ctx.0);
         if self.used & (1 << context) != 0 {
             self.used &= !(1 << context);
-            self.data[context * DATA..][..DATA].fill(DataEntry::EMPTY);
-            self.fetch[context * FETCH..][..FETCH].fill(FetchEntry::EMPTY);
+            self.data[context].fill(DataEntry::EMPTY);
+            self.fetch[context].fill(FetchEntry::EMPTY);
         }
     }
 
     fn drop_all(&mut self) {
         self.large.clear();
         self.used = 0;
-        self.data.fill(DataEntry::EMPTY);
-        self.fetch.fill(FetchEntry::EMPTY);
+        self.data.fill([DataEntry::EMPTY; DATA]);
+        self.fetch.fill([FetchEntry::EMPTY; FETCH]);
     }
 }
 
@@ -217,8 +217,9 @@ pub(crate) struct Mmu {
     fetch_context: ContextId,
     /// Where in the table the part of `data_context` begins, or the part that never matches while every access must
     /// be looked at.
-    data_base: usize,
-    fetch_base: usize,
+    /// The parts of the table that are in use.
+    data_part: usize,
+    fetch_part: usize,
     /// What `set_mode` was last told; contexts are recycled only there.
     current: u32,
     slow_data: bool,
@@ -230,8 +231,8 @@ pub(crate) struct Mmu {
 impl Mmu {
     /// A pool of `pages` shadows, 1 to 65,535, under `policy`.
     pub(crate) fn new(pages: usize, policy: PolicyKind) -> Self {
-        let data = vec![DataEntry::EMPTY; PARTS * DATA].into_boxed_slice();
-        let fetch = vec![FetchEntry::EMPTY; PARTS * FETCH].into_boxed_slice();
+        let data = vec![[DataEntry::EMPTY; DATA]; PARTS].into_boxed_slice();
+        let fetch = vec![[FetchEntry::EMPTY; FETCH]; PARTS].into_boxed_slice();
         let mode = Mode { pid: 0, address_space: false, user: false };
         let mut mmu = Self {
             shadow: Shadow::new(vec![Slot::EMPTY; pages.clamp(1, 65_535)], CONTEXTS, policy.into()),
@@ -249,8 +250,8 @@ impl Mmu {
             fetch_mode: mode,
             data_context: ContextId(0),
             fetch_context: ContextId(0),
-            data_base: 0,
-            fetch_base: 0,
+            data_part: 0,
+            fetch_part: 0,
             current: u32::MAX,
             slow_data: false,
             bypass: false,
@@ -288,8 +289,8 @@ impl Mmu {
 
     fn retag(&mut self) {
         let part = |context: ContextId, slow| if slow { SLOW } else { usize::from(context.0) };
-        self.data_base = DATA * part(self.data_context, self.slow_data || self.bypass || self.recording);
-        self.fetch_base = FETCH * part(self.fetch_context, self.bypass || self.recording);
+        self.data_part = part(self.data_context, self.slow_data || self.bypass || self.recording);
+        self.fetch_part = part(self.fetch_context, self.bypass || self.recording);
     }
 
     /// Uses no cached translation at all while on: the oracle's way.
@@ -298,41 +299,40 @@ impl Mmu {
         self.retag();
     }
 
-    /// The physical address for a load of `len` bytes at `ea` if the table has it and the page holds all of it.
+    /// The physical address for a load of `len` bytes at `ea` if the table has it and the page holds all of it. The
+    /// slot is that of the first byte, the page that of the last: they agree only if it is one page.
     #[inline(always)]
     pub(crate) fn fast_read(&self, ea: u32, len: u32) -> Option<u64> {
-        let entry = &self.fast.data[data_slot(self.data_base, ea)];
-        (entry.read == ea & !0xFFF && (ea & 0xFFF) <= 4096 - len)
-            .then(|| entry.delta.wrapping_add(u64::from(ea)))
+        let entry = &self.fast.data[self.data_part % PARTS][data_slot(ea)];
+        (entry.read == ea.wrapping_add(len - 1) & !0xFFF).then(|| entry.delta.wrapping_add(u64::from(ea)))
     }
 
     /// As [`Mmu::fast_read`], for a store.
     #[inline(always)]
     pub(crate) fn fast_write(&self, ea: u32, len: u32) -> Option<u64> {
-        let entry = &self.fast.data[data_slot(self.data_base, ea)];
-        (entry.write == ea & !0xFFF && (ea & 0xFFF) <= 4096 - len)
-            .then(|| entry.delta.wrapping_add(u64::from(ea)))
+        let entry = &self.fast.data[self.data_part % PARTS][data_slot(ea)];
+        (entry.write == ea.wrapping_add(len - 1) & !0xFFF).then(|| entry.delta.wrapping_add(u64::from(ea)))
     }
 
     /// The code cache's number of the page that holds `ea`, if the table has it.
     #[inline(always)]
     pub(crate) fn fast_fetch(&self, ea: u32) -> Option<u32> {
-        let entry = &self.fast.fetch[fetch_slot(self.fetch_base, ea)];
+        let entry = &self.fast.fetch[self.fetch_part % PARTS][fetch_slot(ea)];
         (entry.tag == ea & !0xFFF).then_some(entry.code)
     }
 
     /// Records that the page that holds `ea` in the current fetch context is the code cache's page `code`.
     pub(crate) fn install_fetch(&mut self, ea: u32, code: u32) {
         if !self.bypass && !self.recording {
-            self.fast.fetch[fetch_slot(self.fetch_base, ea)] = FetchEntry { tag: ea & !0xFFF, code };
-            self.fast.used |= 1 << (self.fetch_base / FETCH);
+            self.fast.fetch[self.fetch_part][fetch_slot(ea)] = FetchEntry { tag: ea & !0xFFF, code };
+            self.fast.used |= 1 << self.fetch_part;
         }
     }
 
     /// Forgets every fetch translation to the code cache's page `code`.
     pub(crate) fn forget_fetch(&mut self, code: u32) {
         for context in bits(self.fast.used) {
-            let part = &mut self.fast.fetch[context * FETCH..][..FETCH];
+            let part = &mut self.fast.fetch[context];
             for entry in part.iter_mut().filter(|entry| entry.code == code) {
                 entry.tag = INVALID;
             }
@@ -341,7 +341,7 @@ impl Mmu {
 
     /// The current parts of the table: data translations and fetch translations.
     pub(crate) fn parts(&self) -> (&[DataEntry], &[FetchEntry]) {
-        (&self.fast.data[self.data_base..][..DATA], &self.fast.fetch[self.fetch_base..][..FETCH])
+        (&self.fast.data[self.data_part], &self.fast.fetch[self.fetch_part])
     }
 
     /// Keeps data pages from physical address `limit` on out of the table. What is there is forgotten.
@@ -484,7 +484,7 @@ impl Mmu {
             // Stores to it must be seen from now on.
             let page = pa & !0xFFF;
             for context in bits(self.fast.used) {
-                for entry in &mut self.fast.data[context * DATA..][..DATA] {
+                for entry in &mut self.fast.data[context] {
                     if entry.write != INVALID && entry.delta.wrapping_add(u64::from(entry.write)) == page {
                         entry.write = INVALID;
                     }

@@ -1,9 +1,8 @@
 //! An instruction word and its fields, by the names of Book I (fields are numbered from the most significant bit).
 
-/// One 32-bit instruction word.
+/// One 32-bit instruction word; for handlers of pairs also the word after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(transparent)]
-pub struct Op(pub u32);
+pub struct Op(pub u32, u32);
 
 macro_rules! register_fields {
     ($($(#[$doc:meta])* $name:ident = $shift:literal;)*) => { $(
@@ -17,6 +16,25 @@ macro_rules! register_fields {
 }
 
 impl Op {
+    /// A word on its own.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(word: u32) -> Self {
+        Self(word, 0)
+    }
+    /// A word with the one after it.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) const fn with_next(word: u32, next: u32) -> Self {
+        Self(word, next)
+    }
+    /// The word after it, if it was made with one.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) const fn next(self) -> Self {
+        Self(self.1, 0)
+    }
+
     register_fields! {
         /// RT, RS, FRT, FRS, TO and BO: bits 6:10.
         rt = 21;

@@ -91,7 +91,7 @@ unsafe fn borrow<'a, B: DirectRam>(owner: *mut c_void) -> (&'a mut Jit<B>, &'a m
 fn execute<B: DirectRam>(core: &mut Core, bus: &mut B, handler: usize, word: u32) -> Flow {
     // SAFETY: translated code passes what `handler` returned for this very bus type.
     let handler: Handler<B> = unsafe { core::mem::transmute(handler) };
-    handler(core, bus, Op(word))
+    handler(core, bus, Op::new(word))
 }
 
 extern "sysv64" fn call<B: DirectRam>(

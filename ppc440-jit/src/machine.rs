@@ -231,7 +231,7 @@ impl<B: DirectRam> Jit<B> {
         let compared = core::mem::take(&mut frame.float_compared);
         let fpscr = &mut frame.core.registers_mut().fpscr;
         if word != 0 {
-            *fpscr = float_outcome(Op(word), Fpscr(*fpscr), frame.float_operands).0;
+            *fpscr = float_outcome(Op::new(word), Fpscr(*fpscr), frame.float_operands).0;
         }
         if compared != 0 {
             *fpscr = *fpscr & !Fpscr::FPCC | compared << 12;

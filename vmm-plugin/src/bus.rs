@@ -51,6 +51,19 @@ impl fmt::Debug for PluginBus {
     }
 }
 
+macro_rules! near {
+    ($load:ident $store:ident $type:ty) => {
+        #[inline(always)]
+        fn $load(&self, pa: u64) -> Option<$type> {
+            self.first.load(pa).map(<$type>::from_be_bytes)
+        }
+        #[inline(always)]
+        fn $store(&mut self, pa: u64, value: $type) -> bool {
+            self.first.store(pa, value.to_be_bytes())
+        }
+    };
+}
+
 macro_rules! access {
     ($load:ident $store:ident $type:ty) => {
         #[inline(always)]
@@ -180,6 +193,9 @@ impl Bus for PluginBus {
     access!(load_u16 store_u16 u16);
     access!(load_u32 store_u32 u32);
     access!(load_u64 store_u64 u64);
+    near!(near_load_u8 near_store_u8 u8);
+    near!(near_load_u16 near_store_u16 u16);
+    near!(near_load_u32 near_store_u32 u32);
 
     fn read(&mut self, pa: u64, len: u8) -> u64 {
         let value = self.raw.read(pa, len);

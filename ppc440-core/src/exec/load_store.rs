@@ -26,73 +26,118 @@ impl Core {
     }
 }
 
-/// A load in its four forms: D and X, without and with update of RA.
+/// Loads and stores in their four forms: D and X, without and with update of RA. Each is written twice: `quick` does it
+/// if the table has the page and the RAM is near, and else does nothing and says so; `exact` does it whatever it
+/// takes. The instruction is the one and then, as a tail call, the other, so that the common way needs no stack frame.
+macro_rules! forms {
+    ($quick:ident $exact:ident $($name:ident $ea:ident |$core:ident, $bus:ident, $op:ident, $at:ident|
+        $fast:block else $slow:block)*) => {
+        /// What the table can do; false, and nothing done, if it cannot.
+        pub(super) mod $quick {
+            use super::*;
+            $(
+                #[inline(always)]
+                pub(in crate::exec) fn $name<B: Bus, const UPDATE: bool>(
+                    $core: &mut Core,
+                    $bus: &mut B,
+                    $op: Op,
+                ) -> bool {
+                    let $at = $core.$ea($op);
+                    let done = $fast;
+                    if UPDATE && done {
+                        $core.state.gpr[$op.ra()] = $at;
+                    }
+                    done
+                }
+            )*
+        }
+        /// The whole instruction.
+        mod $exact {
+            use super::*;
+            $(
+                #[cold]
+                #[inline(never)]
+                pub(super) fn $name<B: Bus, const UPDATE: bool>(
+                    $core: &mut Core,
+                    $bus: &mut B,
+                    $op: Op,
+                ) -> Flow {
+                    let $at = $core.$ea($op);
+                    let flow = $slow;
+                    if UPDATE && flow != Flow::Fault {
+                        $core.state.gpr[$op.ra()] = $at;
+                    }
+                    flow
+                }
+            )*
+        }
+        $(
+            pub(super) fn $name<B: Bus, const UPDATE: bool>(core: &mut Core, bus: &mut B, op: Op) -> Flow {
+                if $quick::$name::<B, UPDATE>(core, bus, op) {
+                    Flow::Next
+                } else {
+                    $exact::$name::<B, UPDATE>(core, bus, op)
+                }
+            }
+        )*
+    };
+}
+
 macro_rules! loads {
-    ($($d:ident $x:ident $load:ident |$value:ident| $result:expr;)*) => { $(
-        pub(super) fn $d<B: Bus, const UPDATE: bool>(core: &mut Core, bus: &mut B, op: Op) -> Flow {
-            let ea = core.ea_d(op);
+    ($($name:ident $ea:ident $near:ident $load:ident $len:literal |$value:ident| $result:expr;)*) => {
+        forms! { quick_loads exact_loads $($name $ea |core, bus, op, ea| {
+            match core.mmu.fast_read(ea, $len) {
+                Some(pa) => match bus.$near(pa) {
+                    Some($value) => {
+                        core.state.gpr[op.rt()] = $result;
+                        true
+                    }
+                    None => false,
+                },
+                None => false,
+            }
+        } else {
             match core.$load(bus, ea) {
                 Ok($value) => {
                     core.state.gpr[op.rt()] = $result;
-                    if UPDATE {
-                        core.state.gpr[op.ra()] = ea;
-                    }
                     Flow::Next
                 }
                 Err(flow) => flow,
             }
-        }
-        pub(super) fn $x<B: Bus, const UPDATE: bool>(core: &mut Core, bus: &mut B, op: Op) -> Flow {
-            let ea = core.ea_x(op);
-            match core.$load(bus, ea) {
-                Ok($value) => {
-                    core.state.gpr[op.rt()] = $result;
-                    if UPDATE {
-                        core.state.gpr[op.ra()] = ea;
-                    }
-                    Flow::Next
-                }
-                Err(flow) => flow,
-            }
-        }
-    )* };
+        })* }
+    };
 }
 
 loads! {
-    lbz lbzx load_u8 |value| u32::from(value);
-    lhz lhzx load_u16 |value| u32::from(value);
-    lha lhax load_u16 |value| value as i16 as u32;
-    lwz lwzx load_u32 |value| value;
+    lbz ea_d near_load_u8 load_u8 1 |value| u32::from(value);
+    lhz ea_d near_load_u16 load_u16 2 |value| u32::from(value);
+    lha ea_d near_load_u16 load_u16 2 |value| value as i16 as u32;
+    lwz ea_d near_load_u32 load_u32 4 |value| value;
+    lbzx ea_x near_load_u8 load_u8 1 |value| u32::from(value);
+    lhzx ea_x near_load_u16 load_u16 2 |value| u32::from(value);
+    lhax ea_x near_load_u16 load_u16 2 |value| value as i16 as u32;
+    lwzx ea_x near_load_u32 load_u32 4 |value| value;
 }
 
-/// A store in its four forms.
 macro_rules! stores {
-    ($($d:ident $x:ident $store:ident |$rs:ident| $value:expr;)*) => { $(
-        pub(super) fn $d<B: Bus, const UPDATE: bool>(core: &mut Core, bus: &mut B, op: Op) -> Flow {
-            let ea = core.ea_d(op);
-            let $rs = core.state.gpr[op.rt()];
-            let flow = core.$store(bus, ea, $value);
-            if UPDATE && flow != Flow::Fault {
-                core.state.gpr[op.ra()] = ea;
-            }
-            flow
-        }
-        pub(super) fn $x<B: Bus, const UPDATE: bool>(core: &mut Core, bus: &mut B, op: Op) -> Flow {
-            let ea = core.ea_x(op);
-            let $rs = core.state.gpr[op.rt()];
-            let flow = core.$store(bus, ea, $value);
-            if UPDATE && flow != Flow::Fault {
-                core.state.gpr[op.ra()] = ea;
-            }
-            flow
-        }
-    )* };
+    ($($name:ident $ea:ident $near:ident $store:ident $len:literal $type:ty;)*) => {
+        forms! { quick_stores exact_stores $($name $ea |core, bus, op, ea| {
+            let value = core.state.gpr[op.rt()] as $type;
+            core.mmu.fast_write(ea, $len).is_some_and(|pa| bus.$near(pa, value))
+        } else {
+            let value = core.state.gpr[op.rt()] as $type;
+            core.$store(bus, ea, value)
+        })* }
+    };
 }
 
 stores! {
-    stb stbx store_u8 |rs| rs as u8;
-    sth sthx store_u16 |rs| rs as u16;
-    stw stwx store_u32 |rs| rs;
+    stb ea_d near_store_u8 store_u8 1 u8;
+    sth ea_d near_store_u16 store_u16 2 u16;
+    stw ea_d near_store_u32 store_u32 4 u32;
+    stbx ea_x near_store_u8 store_u8 1 u8;
+    sthx ea_x near_store_u16 store_u16 2 u16;
+    stwx ea_x near_store_u32 store_u32 4 u32;
 }
 
 /// lhbrx

@@ -8,6 +8,7 @@ mod cache;
 mod integer;
 mod load_store;
 mod mac;
+pub(crate) mod pairs;
 mod system;
 
 use crate::bus::Bus;
@@ -37,7 +38,7 @@ macro_rules! by_rc_oe {
 
 /// Finds the semantics of an instruction word; words that are no instruction get the one that says so.
 pub fn decode<B: Bus>(word: u32) -> Handler<B> {
-    let op = Op(word);
+    let op = Op::new(word);
     match op.primary() {
         3 => branch::twi,
         4 => mac::decode(op).unwrap_or(system::illegal),
@@ -226,8 +227,8 @@ fn extended<B: Bus>(op: Op) -> Handler<B> {
         131 => system::wrtee,
         146 => system::mtmsr,
         163 => system::wrteei,
-        339 | 371 => system::mfspr,
-        467 => system::mtspr,
+        339 | 371 => system::decode_mfspr(op),
+        467 => system::decode_mtspr(op),
         323 => system::mfdcr,
         451 => system::mtdcr,
         914 => system::tlbsx,

@@ -6,6 +6,7 @@ use crate::bits::{dbcr0, esr, mmucr, msr, tcr, xer};
 use crate::bus::Bus;
 use crate::core::{Core, Flow};
 use crate::exception::Exception;
+use crate::exec::Handler;
 use crate::op::Op;
 
 impl Core {
@@ -44,9 +45,44 @@ pub(super) fn illegal<B: Bus>(core: &mut Core, _: &mut B, _: Op) -> Flow {
     core.illegal()
 }
 
+/// The handlers of mfspr and mtspr for the registers that an operating system moves all the time, each the general
+/// one with the number filled in; else the general one.
+macro_rules! by_spr {
+    ($op:expr, $one:ident, $any:ident: $($spr:literal)*) => {
+        match $op.spr() {
+            $($spr => $one::<B, $spr>,)*
+            _ => $any,
+        }
+    };
+}
+
+pub(super) fn decode_mfspr<B: Bus>(op: Op) -> Handler<B> {
+    by_spr!(op, mfspr_of, mfspr: 1 8 9 26 27 48 58 59 61 62 272 273 274 275 276 277 278 279 946)
+}
+
+pub(super) fn decode_mtspr<B: Bus>(op: Op) -> Handler<B> {
+    by_spr!(op, mtspr_of, mtspr: 1 8 9 26 27 48 58 59 272 273 274 275 276 277 278 279 946)
+}
+
+pub(super) fn mfspr_of<B: Bus, const SPR: u32>(core: &mut Core, bus: &mut B, op: Op) -> Flow {
+    move_from(core, bus, op, SPR)
+}
+
+pub(super) fn mtspr_of<B: Bus, const SPR: u32>(core: &mut Core, bus: &mut B, op: Op) -> Flow {
+    move_to(core, bus, op, SPR)
+}
+
+fn mfspr<B: Bus>(core: &mut Core, bus: &mut B, op: Op) -> Flow {
+    move_from(core, bus, op, op.spr())
+}
+
+fn mtspr<B: Bus>(core: &mut Core, bus: &mut B, op: Op) -> Flow {
+    move_to(core, bus, op, op.spr())
+}
+
 /// mfspr and mftb
-pub(super) fn mfspr<B: Bus>(core: &mut Core, bus: &mut B, op: Op) -> Flow {
-    let spr = op.spr();
+#[inline(always)]
+fn move_from<B: Bus>(core: &mut Core, bus: &mut B, op: Op, spr: u32) -> Flow {
     let s = &core.state;
     // What problem state may read.
     let value = match spr {
@@ -113,8 +149,8 @@ pub(super) fn mfspr<B: Bus>(core: &mut Core, bus: &mut B, op: Op) -> Flow {
 }
 
 /// mtspr
-pub(super) fn mtspr<B: Bus>(core: &mut Core, bus: &mut B, op: Op) -> Flow {
-    let spr = op.spr();
+#[inline(always)]
+fn move_to<B: Bus>(core: &mut Core, bus: &mut B, op: Op, spr: u32) -> Flow {
     let value = core.state.gpr[op.rt()];
     let s = &mut core.state;
     match spr {

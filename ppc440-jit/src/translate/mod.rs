@@ -178,7 +178,7 @@ impl Translator<'_> {
     /// Translates until the block ends; returns its length in words.
     fn block(&mut self) -> usize {
         loop {
-            let then = self.instruction(Op(self.word()));
+            let then = self.instruction(Op::new(self.word()));
             self.regs.unpin();
             if then == Then::End {
                 return self.index + 1;
@@ -447,7 +447,7 @@ impl Translator<'_> {
 /// Instructions that are points where interrupts are taken, and change neither the flow nor what a block is built on:
 /// isync, wrtee, wrteei.
 pub(crate) fn pauses(word: u32) -> bool {
-    let op = Op(word);
+    let op = Op::new(word);
     match op.primary() {
         19 => op.xo() == 150,
         31 => matches!(op.xo(), 131 | 163),
