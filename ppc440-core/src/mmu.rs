@@ -46,7 +46,7 @@ pub(crate) struct DataEntry {
     pub(crate) read: u32,
     /// The same for writing.
     pub(crate) write: u32,
-    /// Physical minus effective address, wrapping.
+    /// Physical minus effective address plus the base that the engine asked for ([`Mmu::set_limit`]), wrapping.
     pub(crate) delta: u64,
 }
 
@@ -79,6 +79,8 @@ struct Fast {
     code: Vec<u64>,
     /// Pages from this physical address on stay out of the table.
     limit: u64,
+    /// What every delta in the table has on top.
+    base: u64,
     /// Guest pages above 4 KB that translations in the table were cut from, with their contexts.
     large: Vec<(ContextId, ShadowPage)>,
     recorder: Option<Box<Recorder>>,
@@ -121,10 +123,11 @@ impl Fast {
         }
         let context = usize::from(ctx.0);
         self.used |= 1 << context;
-        let write = if page.writable && !self.is_code(pa) { tag } else { INVALID };
         let read = if page.readable { tag } else { INVALID };
-        self.data[context % PARTS][data_slot(ea)] =
-            DataEntry { read, write, delta: pa.wrapping_sub(u64::from(tag)) };
+        // What may be written may be read: engines rely on it. Pages that can only be written stay out.
+        let write = if page.writable && !self.is_code(pa) { read } else { INVALID };
+        let delta = pa.wrapping_sub(u64::from(tag)).wrapping_add(self.base);
+        self.data[context % PARTS][data_slot(ea)] = DataEntry { read, write, delta };
     }
 
     /// Forgets what was cut from `page`.
@@ -243,6 +246,7 @@ impl Mmu {
                 used: 0,
                 code: Vec::new(),
                 limit: u64::MAX,
+                base: 0,
                 large: Vec::new(),
                 recorder: None,
             },
@@ -304,14 +308,16 @@ impl Mmu {
     #[inline(always)]
     pub(crate) fn fast_read(&self, ea: u32, len: u32) -> Option<u64> {
         let entry = &self.fast.data[self.data_part % PARTS][data_slot(ea)];
-        (entry.read == ea.wrapping_add(len - 1) & !0xFFF).then(|| entry.delta.wrapping_add(u64::from(ea)))
+        (entry.read == ea.wrapping_add(len - 1) & !0xFFF)
+            .then(|| entry.delta.wrapping_sub(self.fast.base).wrapping_add(u64::from(ea)))
     }
 
     /// As [`Mmu::fast_read`], for a store.
     #[inline(always)]
     pub(crate) fn fast_write(&self, ea: u32, len: u32) -> Option<u64> {
         let entry = &self.fast.data[self.data_part % PARTS][data_slot(ea)];
-        (entry.write == ea.wrapping_add(len - 1) & !0xFFF).then(|| entry.delta.wrapping_add(u64::from(ea)))
+        (entry.write == ea.wrapping_add(len - 1) & !0xFFF)
+            .then(|| entry.delta.wrapping_sub(self.fast.base).wrapping_add(u64::from(ea)))
     }
 
     /// The code cache's number of the page that holds `ea`, if the table has it.
@@ -344,9 +350,10 @@ impl Mmu {
         (&self.fast.data[self.data_part], &self.fast.fetch[self.fetch_part])
     }
 
-    /// Keeps data pages from physical address `limit` on out of the table. What is there is forgotten.
-    pub(crate) fn set_limit(&mut self, limit: u64) {
-        self.fast.limit = limit;
+    /// Keeps data pages from physical address `limit` on out of the table, and adds `base` to each delta. What is
+    /// there is forgotten.
+    pub(crate) fn set_limit(&mut self, limit: u64, base: u64) {
+        (self.fast.limit, self.fast.base) = (limit, base);
         self.invalidate_all();
     }
 
@@ -482,7 +489,7 @@ impl Mmu {
         if held {
             self.fast.code[word] |= bit;
             // Stores to it must be seen from now on.
-            let page = pa & !0xFFF;
+            let page = (pa & !0xFFF).wrapping_add(self.fast.base);
             for context in bits(self.fast.used) {
                 for entry in &mut self.fast.data[context] {
                     if entry.write != INVALID && entry.delta.wrapping_add(u64::from(entry.write)) == page {

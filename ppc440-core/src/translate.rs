@@ -32,9 +32,10 @@ pub mod data_table {
     pub const SIZE: usize = size_of::<DataEntry>();
     /// Offset of the `u32` effective page address for which loads may use the entry.
     pub const READ: usize = offset_of!(DataEntry, read);
-    /// Offset of the `u32` effective page address for which stores may use the entry.
+    /// Offset of the `u32` effective page address for which stores may use the entry; loads may then, too.
     pub const WRITE: usize = offset_of!(DataEntry, write);
-    /// Offset of the `u64` that, added to the effective address (wrapping), gives the physical one.
+    /// Offset of the `u64` that, added to the effective address (wrapping), gives the physical one plus the base of
+    /// [`Core::limit_data_table`](crate::core::Core::limit_data_table).
     pub const DELTA: usize = offset_of!(DataEntry, delta);
 }
 
@@ -64,10 +65,10 @@ impl Core {
         (data.as_ptr().cast(), fetch.as_ptr().cast())
     }
 
-    /// Keeps data translations at and above physical address `limit` out of the data table, so that translated code
-    /// can turn what it finds there into host addresses without a look.
-    pub fn limit_data_table(&mut self, limit: u64) {
-        self.mmu.set_limit(limit);
+    /// Keeps data translations at and above physical address `limit` out of the data table, and adds `base` to those
+    /// that it holds: with the host address of RAM as the base, translated code finds host addresses there.
+    pub fn limit_data_table(&mut self, limit: u64, base: u64) {
+        self.mmu.set_limit(limit, base);
     }
 
     /// The core is at the instruction `pc`, in a straight line that began at `start` when `retired` instructions had

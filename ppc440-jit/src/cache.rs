@@ -28,8 +28,9 @@ pub(crate) struct Block {
     /// RAM page number.
     pub(crate) page: u32,
     pub(crate) mode: u8,
-    /// Guest instructions.
+    /// Guest instructions, and where their words are kept.
     words: u16,
+    first_word: u32,
     /// Offset of its code.
     pub(crate) at: u32,
     /// The next block that begins at the same word of the page.
@@ -133,6 +134,8 @@ pub(crate) struct Cache {
     fixed: usize,
     pub(crate) blocks: Vec<Block>,
     pub(crate) sites: Vec<Site>,
+    /// The instruction words of all blocks.
+    words: Vec<u32>,
     pages: Vec<Option<Box<Page>>>,
     /// One table a mode.
     pub(crate) jumps: Box<[JumpEntry]>,
@@ -156,6 +159,7 @@ impl Cache {
             fixed: 0,
             blocks: Vec::new(),
             sites: Vec::new(),
+            words: Vec::new(),
             pages: Vec::new(),
             jumps: vec![JumpEntry::EMPTY; MODES * JUMPS].into_boxed_slice(),
             generation: 0,
@@ -193,6 +197,13 @@ impl Cache {
         None
     }
 
+    /// Effective address and word of instruction `index` of a block.
+    #[inline]
+    pub(crate) fn instruction(&self, block: u32, index: u32) -> (u32, u32) {
+        let &Block { pc, first_word, .. } = &self.blocks[block as usize];
+        (pc.wrapping_add(4 * index), self.words[(first_word + index) as usize])
+    }
+
     pub(crate) fn host(&self, block: u32) -> usize {
         self.memory.address(self.blocks[block as usize].at as usize)
     }
@@ -203,7 +214,7 @@ impl Cache {
         pc: u32,
         page: u32,
         mode: u8,
-        words: usize,
+        words: &[u32],
         code: &[u8],
         sites: &[NewSite],
     ) -> u32 {
@@ -226,19 +237,21 @@ impl Cache {
             pc,
             page,
             mode,
-            words: words as u16,
+            words: words.len() as u16,
+            first_word: self.words.len() as u32,
             at: at as u32,
             next: *first,
             incoming: NONE,
         });
         *first = number;
+        self.words.extend_from_slice(words);
         holder.blocks.push(number);
         self.stats.translated += 1;
         self.stats.blocks += 1;
         if let Some(recorder) = &mut self.recorder {
-            recorder.translated(Shown { pc, page, mode }, words, self.memory.address(at), code.len());
+            recorder.translated(Shown { pc, page, mode }, words.len(), self.memory.address(at), code.len());
         }
-        self.stats.translated_words += words as u64;
+        self.stats.translated_words += words.len() as u64;
         self.stats.code_bytes = self.used as u64;
         number
     }
@@ -395,6 +408,7 @@ impl Cache {
         }
         self.blocks.clear();
         self.sites.clear();
+        self.words.clear();
         self.pages.clear();
         self.jumps.fill(JumpEntry::EMPTY);
         self.used = self.fixed;

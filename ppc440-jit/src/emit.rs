@@ -41,6 +41,10 @@ impl Mem {
     pub(crate) const fn new(base: Reg, disp: i32) -> Self {
         Self { base, index: None, disp }
     }
+    /// So many bytes further on.
+    pub(crate) const fn plus(self, by: i32) -> Self {
+        Self { disp: self.disp + by, ..self }
+    }
     /// With an index register, scaled by 1 << `shift`.
     pub(crate) const fn indexed(base: Reg, index: Reg, shift: u8, disp: i32) -> Self {
         Self { base, index: Some((index, shift)), disp }
@@ -229,6 +233,10 @@ impl Emitter {
     pub(crate) fn load_zx16(&mut self, to: Reg, from: Mem) {
         self.rm(0, false, &[0x0F, 0xB7], to.0, from, None);
     }
+    /// `to` <- `from`, from 32 to 64 bits by the sign.
+    pub(crate) fn movsx32(&mut self, to: Reg, from: Reg) {
+        self.rr(0, true, &[0x63], to.0, from.0, None);
+    }
     pub(crate) fn movsx8(&mut self, to: Reg, from: Reg) {
         self.rr(0, false, &[0x0F, 0xBE], to.0, from.0, Some(from.0));
     }
@@ -279,6 +287,21 @@ impl Emitter {
             self.rr(0, w, &[0x81], op as u8, to.0, None);
             self.word(value);
         }
+    }
+    /// `memory` op `value` (sign extended); `w` for 64 bits.
+    pub(crate) fn alu_mem_imm(&mut self, w: bool, op: Alu, memory: Mem, value: u32) {
+        if (-128..=127).contains(&(value as i32)) {
+            self.rm(0, w, &[0x83], op as u8, memory, None);
+            self.byte(value as u8);
+        } else {
+            self.rm(0, w, &[0x81], op as u8, memory, None);
+            self.word(value);
+        }
+    }
+    /// The byte at `memory` & `value`, for the flags.
+    pub(crate) fn test_mem8(&mut self, memory: Mem, value: u8) {
+        self.rm(0, false, &[0xF6], 0, memory, None);
+        self.byte(value);
     }
     pub(crate) fn test(&mut self, a: Reg, b: Reg) {
         self.rr(0, false, &[0x85], b.0, a.0, None);
@@ -336,12 +359,24 @@ impl Emitter {
     pub(crate) fn set(&mut self, cond: Cond, reg: Reg) {
         self.rr(0, false, &[0x0F, 0x90 | cond as u8], 0, reg.0, Some(reg.0));
     }
+    /// The byte at `to` <- 1 if `cond` holds, else 0.
+    pub(crate) fn set_mem(&mut self, cond: Cond, to: Mem) {
+        self.rm(0, false, &[0x0F, 0x90 | cond as u8], 0, to, None);
+    }
     pub(crate) fn cmov(&mut self, cond: Cond, to: Reg, from: Reg) {
         self.rr(0, false, &[0x0F, 0x40 | cond as u8], to.0, from.0, None);
     }
+    pub(crate) fn cmov64(&mut self, cond: Cond, to: Reg, from: Reg) {
+        self.rr(0, true, &[0x0F, 0x40 | cond as u8], to.0, from.0, None);
+    }
     /// CF <- bit `bit` of the register.
-    pub(crate) fn bit_test(&mut self, reg: Reg, bit: u8) {
-        self.rr(0, false, &[0x0F, 0xBA], 4, reg.0, None);
+    pub(crate) fn bit_test64(&mut self, reg: Reg, bit: u8) {
+        self.rr(0, true, &[0x0F, 0xBA], 4, reg.0, None);
+        self.byte(bit);
+    }
+    /// CF <- bit `bit` of the word at `from`.
+    pub(crate) fn bit_test_mem(&mut self, from: Mem, bit: u8) {
+        self.rm(0, false, &[0x0F, 0xBA], 4, from, None);
         self.byte(bit);
     }
     /// CF <- not CF.

@@ -9,14 +9,16 @@ use ppc440_core::core::{Core, Flow};
 use ppc440_core::exec::{self, Handler};
 use ppc440_core::op::Op;
 
+use crate::condition;
 use crate::frame::ANCHOR;
-use crate::machine::{DirectRam, Jit};
-use crate::translate::pauses;
+use crate::machine::{DirectRam, Jit, Located};
+use crate::translate::{Place, pauses};
 
 /// Runs translated code at host address `host` until it leaves.
 pub(crate) fn enter<B: DirectRam>(jit: &mut Jit<B>, bus: &mut B, host: usize) {
     let gate = jit.gate();
     jit.bus = bus;
+    jit.frame.cr = condition::unpack(jit.frame.core.registers().cr);
     let owner: *mut Jit<B> = jit;
     // SAFETY: `gate` is the address of the fixed code's entry, which has this signature and keeps the calling
     // convention; it was written before the first block and stays. The anchor is inside the frame of `*owner`, and
@@ -28,6 +30,7 @@ pub(crate) fn enter<B: DirectRam>(jit: &mut Jit<B>, bus: &mut B, host: usize) {
         gate(anchor, host);
     }
     jit.bus = core::ptr::null_mut();
+    jit.frame.core.registers_mut().cr = condition::pack(&jit.frame.cr);
     jit.settle_float();
 }
 
@@ -56,6 +59,7 @@ unsafe fn xcr0() -> u64 {
 /// The addresses of the functions that translated code calls.
 pub(crate) struct Entries {
     pub(crate) call: usize,
+    pub(crate) slow: usize,
     pub(crate) call_and_end: usize,
     pub(crate) leave: usize,
     pub(crate) lookup: usize,
@@ -64,6 +68,7 @@ pub(crate) struct Entries {
 pub(crate) fn entries<B: DirectRam>() -> Entries {
     Entries {
         call: call::<B> as *const () as usize,
+        slow: slow::<B> as *const () as usize,
         call_and_end: call_and_end::<B> as *const () as usize,
         leave: leave::<B> as *const () as usize,
         lookup: lookup::<B> as *const () as usize,
@@ -94,40 +99,44 @@ fn execute<B: DirectRam>(core: &mut Core, bus: &mut B, handler: usize, word: u32
     handler(core, bus, Op::new(word))
 }
 
-extern "sysv64" fn call<B: DirectRam>(
-    owner: *mut c_void,
-    word: u32,
-    pc: u32,
-    handler: usize,
-    block: u32,
-    since: u32,
-) -> usize {
-    // SAFETY: called by translated code.
-    let (jit, bus) = unsafe { borrow::<B>(owner) };
-    jit.arrive(pc, since);
-    if word >> 26 == 59 || word >> 26 == 63 {
+/// The core is at `place`; executes the instruction there by the semantics at `handler`.
+fn execute_at<B: DirectRam>(jit: &mut Jit<B>, bus: &mut B, at: Located, handler: usize) -> Flow {
+    jit.arrive(at.pc, at.since);
+    if at.word >> 26 == 59 || at.word >> 26 == 63 {
         jit.settle_float();
     }
-    let flow = execute(&mut jit.frame.core, bus, handler, word);
-    jit.called(bus, flow, block, pauses(word))
+    let concerns_cr = condition::concerns(at.word);
+    if concerns_cr {
+        jit.frame.core.registers_mut().cr = condition::pack(&jit.frame.cr);
+    }
+    let flow = execute(&mut jit.frame.core, bus, handler, at.word);
+    if concerns_cr {
+        jit.frame.cr = condition::unpack(jit.frame.core.registers().cr);
+    }
+    flow
 }
 
-extern "sysv64" fn call_and_end<B: DirectRam>(
-    owner: *mut c_void,
-    word: u32,
-    pc: u32,
-    handler: usize,
-    block: u32,
-    since: u32,
-) -> usize {
+extern "sysv64" fn call<B: DirectRam>(owner: *mut c_void, place: u32, handler: usize) -> usize {
     // SAFETY: called by translated code.
     let (jit, bus) = unsafe { borrow::<B>(owner) };
-    jit.arrive(pc, since);
-    if word >> 26 == 59 || word >> 26 == 63 {
-        jit.settle_float();
-    }
-    let flow = execute(&mut jit.frame.core, bus, handler, word);
-    let _ = block;
+    let at = jit.locate(Place(place));
+    let flow = execute_at(jit, bus, at, handler);
+    jit.called(bus, flow, at.block, pauses(at.word))
+}
+
+extern "sysv64" fn slow<B: DirectRam>(owner: *mut c_void, place: u32) -> usize {
+    // SAFETY: called by translated code.
+    let (jit, bus) = unsafe { borrow::<B>(owner) };
+    let at = jit.locate(Place(place));
+    let flow = execute_at(jit, bus, at, self::handler::<B>(at.word));
+    jit.called(bus, flow, at.block, false)
+}
+
+extern "sysv64" fn call_and_end<B: DirectRam>(owner: *mut c_void, place: u32, handler: usize) -> usize {
+    // SAFETY: called by translated code.
+    let (jit, bus) = unsafe { borrow::<B>(owner) };
+    let at = jit.locate(Place(place));
+    let flow = execute_at(jit, bus, at, handler);
     jit.ended(bus, flow)
 }
 

@@ -4,13 +4,16 @@
 use core::ffi::c_void;
 use core::mem::offset_of;
 
+use ppc440_core::bits::xer;
 use ppc440_core::core::Core;
+use ppc440_core::state::CpuState;
 use ppc440_core::translate::{STATE_OFFSET, fetch_table};
 
 use crate::cache::{JUMPS, JumpEntry};
 use crate::emit::{
-    Alu, Cond, Emitter, Mem, R12, R13, R14, R15, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, Shift,
+    Alu, Cond, Emitter, Mem, R11, R12, R13, R14, R15, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, Reg, Shift,
 };
+use crate::translate::{FIXED, gpr_place, state};
 
 /// RBP points this far into the guest's registers.
 pub(crate) const BIAS: i32 = 128;
@@ -27,8 +30,12 @@ pub(crate) struct Frame {
     pub(crate) fetch_table: *const u8,
     /// The jump cache of the current mode.
     pub(crate) jumps: *const JumpEntry,
-    /// Where the guest's physical address 0 lies.
-    pub(crate) ram: *mut u8,
+    /// CR by fields, see [`condition`](crate::condition); the core has it only while no translated code runs.
+    pub(crate) cr: [u64; 8],
+    /// [`CODES`](crate::condition::CODES)
+    pub(crate) codes: [u64; 16],
+    /// XER\[CA\] as a number, which the core's XER has only while no translated code runs.
+    pub(crate) carry: u32,
     /// The last floating-point operation whose FPRF, FR and FI are not yet in the FPSCR (0: none), and its operands.
     pub(crate) float_word: u32,
     /// FPCC of a comparison after that, which is not yet in the FPSCR either (0: none).
@@ -36,9 +43,11 @@ pub(crate) struct Frame {
     pub(crate) float_operands: [u64; 3],
     /// The argument of the functions below.
     pub(crate) owner: *mut c_void,
-    /// `fn(owner, word, pc, handler, block, since) -> 0 or where to go on`.
+    /// `fn(owner, place, handler) -> 0 or where to go on`; see [`Place`](crate::translate::Place).
     pub(crate) call: usize,
-    /// The same; always tells where to go on.
+    /// `fn(owner, place) -> 0 or where to go on`.
+    pub(crate) slow: usize,
+    /// `fn(owner, place, handler) -> where to go on`.
     pub(crate) call_and_end: usize,
     /// `fn(owner, site) -> where to go on`.
     pub(crate) leave: usize,
@@ -57,6 +66,17 @@ macro_rules! frame_field {
 
 pub(crate) const FETCH_TABLE: Mem = frame_field!(fetch_table);
 
+/// Where a field of CR lies.
+pub(crate) const fn cr_field(field: u32) -> Mem {
+    Mem::new(RBP, (offset_of!(Frame, cr) + 8 * field as usize) as i32 - ANCHOR as i32)
+}
+
+/// The code of the field in the register `bits`.
+pub(crate) const fn cr_code(bits: Reg) -> Mem {
+    Mem::indexed(RBP, bits, 3, offset_of!(Frame, codes) as i32 - ANCHOR as i32)
+}
+
+pub(crate) const CARRY: Mem = frame_field!(carry);
 pub(crate) const FLOAT_WORD: Mem = frame_field!(float_word);
 pub(crate) const FLOAT_COMPARED: Mem = frame_field!(float_compared);
 
@@ -77,9 +97,11 @@ pub(crate) struct Stubs {
     pub(crate) enter: usize,
     /// Jumped to: returns to the driver.
     pub(crate) exit: usize,
-    /// Called with the arguments of [`Frame::call`] but the first.
+    /// Called with a place in EAX and the address of the instruction's semantics in RCX.
     pub(crate) call: usize,
-    /// Jumped to, likewise.
+    /// Called with a place in EAX.
+    pub(crate) slow: usize,
+    /// Jumped to with a place in EAX and the address of the semantics in RCX.
     pub(crate) call_and_end: usize,
     /// Jumped to with a site in EAX.
     pub(crate) leave: usize,
@@ -87,6 +109,10 @@ pub(crate) struct Stubs {
     pub(crate) indirect: usize,
     /// Likewise, without the cache.
     pub(crate) indirect_slow: usize,
+    /// Called: EAX <- CR. Changes RCX and RDX.
+    pub(crate) pack: usize,
+    /// Called: CR <- EAX. Changes RCX.
+    pub(crate) unpack: usize,
     /// The host multiplies and adds with one rounding.
     pub(crate) has_fma: bool,
 }
@@ -104,8 +130,9 @@ pub(crate) fn fixed_code() -> (alloc::vec::Vec<u8>, Stubs) {
     }
     e.alu64_imm(Alu::Sub, RSP, 8);
     e.mov64(RBP, RDI);
+    e.mov64(RAX, RSI);
     reload(&mut e);
-    e.jump_reg(RSI);
+    e.jump_reg(RAX);
 
     stubs.exit = e.here();
     e.alu64_imm(Alu::Add, RSP, 8);
@@ -114,27 +141,49 @@ pub(crate) fn fixed_code() -> (alloc::vec::Vec<u8>, Stubs) {
     }
     e.ret();
 
-    // Called: the stack is 8 bytes off.
     stubs.call = e.here();
-    e.alu64_imm(Alu::Sub, RSP, 8);
-    e.store64(frame_field!(left), R12);
-    e.load64(RDI, frame_field!(owner));
-    e.call_mem(frame_field!(call));
-    reload(&mut e);
-    e.alu64_imm(Alu::Add, RSP, 8);
-    e.test64(RAX, RAX);
-    let elsewhere = e.jump_if(Cond::NotEqual);
-    e.ret();
-    e.bind_here(elsewhere);
-    e.alu64_imm(Alu::Add, RSP, 8);
-    e.jump_reg(RAX);
+    e.mov64(RDX, RCX);
+    called(&mut e, frame_field!(call));
+
+    stubs.slow = e.here();
+    called(&mut e, frame_field!(slow));
 
     stubs.call_and_end = e.here();
+    e.mov64(RDX, RCX);
     ask(&mut e, frame_field!(call_and_end));
 
     stubs.leave = e.here();
-    e.mov(RSI, RAX);
     ask(&mut e, frame_field!(leave));
+
+    // Bit by bit, through the carry flag.
+    stubs.pack = e.here();
+    for field in 0..8 {
+        e.load64(RCX, cr_field(field));
+        e.bit_test64(RCX, 62);
+        e.alu(Alu::Adc, RAX, RAX);
+        e.test64(RCX, RCX);
+        e.set(Cond::Greater, RDX);
+        e.bit_test64(RDX, 0);
+        e.alu(Alu::Adc, RAX, RAX);
+        e.alu_imm(Alu::Cmp, RCX, 1);
+        e.alu(Alu::Adc, RAX, RAX);
+        e.mov64(RDX, RCX);
+        e.shift64_imm(Shift::Shr, RDX, 1);
+        e.alu64(Alu::Xor, RDX, RCX);
+        e.bit_test64(RDX, 60);
+        e.alu(Alu::Adc, RAX, RAX);
+    }
+    e.ret();
+
+    stubs.unpack = e.here();
+    for field in 0..8 {
+        e.mov(RCX, RAX);
+        e.shift_imm(Shift::Shr, RCX, 28 - 4 * field);
+        e.alu_imm(Alu::And, RCX, 15);
+        e.load64(RCX, cr_code(RCX));
+        e.store64(cr_field(field), RCX);
+    }
+    e.ret();
 
     // The fetch table tells which RAM page the target lies in now; the jump cache's entry must be of that page.
     //
@@ -153,31 +202,74 @@ pub(crate) fn fixed_code() -> (alloc::vec::Vec<u8>, Stubs) {
     let miss = e.jump_if(Cond::NotEqual);
     e.mov(RCX, RAX);
     e.alu_imm(Alu::And, RCX, (JUMPS as u32 - 1) << 2);
-    e.load64(RSI, frame_field!(jumps));
-    e.alu64_mem(Alu::Cmp, RDX, Mem::indexed(RSI, RCX, 2, offset_of!(JumpEntry, key) as i32));
+    // Registers that blocks share out among themselves are free between blocks.
+    e.load64(R11, frame_field!(jumps));
+    e.alu64_mem(Alu::Cmp, RDX, Mem::indexed(R11, RCX, 2, offset_of!(JumpEntry, key) as i32));
     let other = e.jump_if(Cond::NotEqual);
-    e.jump_mem(Mem::indexed(RSI, RCX, 2, offset_of!(JumpEntry, host) as i32));
+    e.jump_mem(Mem::indexed(R11, RCX, 2, offset_of!(JumpEntry, host) as i32));
     e.bind_here(miss);
     e.bind_here(other);
 
     stubs.indirect_slow = e.here();
-    e.mov(RSI, RAX);
     ask(&mut e, frame_field!(lookup));
     (e.code, stubs)
 }
 
-/// Calls the function at `function` with the owner as its first argument, and goes where it says.
+/// Calls the function at `function` with the owner, EAX and RDX as its arguments, and goes where it says.
 fn ask(e: &mut Emitter, function: Mem) {
-    e.store64(frame_field!(left), R12);
+    spill(e);
+    e.mov(RSI, RAX);
     e.load64(RDI, frame_field!(owner));
     e.call_mem(function);
     reload(e);
     e.jump_reg(RAX);
 }
 
-/// The fixed registers, after anything may have changed what they hold.
+/// Likewise for code that was called itself, which leaves the stack 8 bytes off: returns if the function says 0.
+fn called(e: &mut Emitter, function: Mem) {
+    e.alu64_imm(Alu::Sub, RSP, 8);
+    spill(e);
+    e.mov(RSI, RAX);
+    e.load64(RDI, frame_field!(owner));
+    e.call_mem(function);
+    reload(e);
+    e.alu64_imm(Alu::Add, RSP, 8);
+    e.test64(RAX, RAX);
+    let elsewhere = e.jump_if(Cond::NotEqual);
+    e.ret();
+    e.bind_here(elsewhere);
+    e.alu64_imm(Alu::Add, RSP, 8);
+    e.jump_reg(RAX);
+}
+
+/// Where XER lies.
+const XER: Mem = state(offset_of!(CpuState, xer));
+/// XER\[CA\] as a bit number.
+const CA_BIT: u32 = xer::CA.trailing_zeros();
+
+/// Writes back what blocks keep from one to the next outside the core's registers. Changes neither EAX nor RDX.
+fn spill(e: &mut Emitter) {
+    e.store64(frame_field!(left), R12);
+    e.load(R11, CARRY);
+    e.shift_imm(Shift::Shl, R11, CA_BIT);
+    e.load(RCX, XER);
+    e.alu_imm(Alu::And, RCX, !xer::CA);
+    e.alu(Alu::Or, RCX, R11);
+    e.store(XER, RCX);
+    for (host, gpr) in FIXED {
+        e.store(gpr_place(gpr), host);
+    }
+}
+
+/// The opposite, after anything may have changed.
 fn reload(e: &mut Emitter) {
     e.load64(R12, frame_field!(left));
-    e.load64(R14, frame_field!(ram));
     e.load64(R15, frame_field!(data_table));
+    e.load(RCX, XER);
+    e.shift_imm(Shift::Shr, RCX, CA_BIT);
+    e.alu_imm(Alu::And, RCX, 1);
+    e.store(CARRY, RCX);
+    for (host, gpr) in FIXED {
+        e.load(host, gpr_place(gpr));
+    }
 }

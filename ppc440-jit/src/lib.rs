@@ -7,6 +7,7 @@ extern crate alloc;
 #[expect(unsafe_code, reason = "writes code into the embedder's memory")]
 mod buffer;
 mod cache;
+mod condition;
 mod emit;
 #[expect(unsafe_code, reason = "enters translated code and is called by it")]
 mod enter;

@@ -14,10 +14,11 @@ use ppc440_core::op::Op;
 
 use crate::buffer::CodeMemory;
 use crate::cache::{Cache, JUMPS, JitStats};
+use crate::condition;
 use crate::enter;
 use crate::frame::{Frame, Stubs, fixed_code};
 use crate::record::{Cause, Recorder, Recording};
-use crate::translate::{MOST, Source, mode, translate};
+use crate::translate::{MOST, Place, Source, mode, translate};
 
 /// The FPSCR after an operation that translated code executed, from the one before.
 fn float_outcome(op: Op, before: Fpscr, [a, b, c]: [u64; 3]) -> Fpscr {
@@ -46,6 +47,15 @@ const TAIL: u64 = 1024;
 const SAMPLE: u64 = 16;
 /// Code that a block may need at most, generously.
 const BLOCK_BYTES: usize = MOST * 600 + 4096;
+
+/// Where translated code is, in words.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Located {
+    pub(crate) block: u32,
+    pub(crate) pc: u32,
+    pub(crate) word: u32,
+    pub(crate) since: u32,
+}
 
 /// A bus whose RAM translated code may reach by pointer.
 ///
@@ -105,12 +115,15 @@ impl<B: DirectRam> Jit<B> {
             data_table: core::ptr::null(),
             fetch_table: core::ptr::null(),
             jumps: cache.jumps.as_ptr(),
-            ram: core::ptr::null_mut(),
+            cr: [0; 8],
+            codes: condition::CODES,
+            carry: 0,
             float_word: 0,
             float_compared: 0,
             float_operands: [0; 3],
             owner: core::ptr::null_mut(),
             call: entries.call,
+            slow: entries.slow,
             call_and_end: entries.call_and_end,
             leave: entries.leave,
             lookup: entries.lookup,
@@ -252,9 +265,16 @@ impl<B: DirectRam> Jit<B> {
         if self.ram_generation != Some(bus.ram_generation()) {
             self.ram_generation = Some(bus.ram_generation());
             let (pointer, len) = bus.ram();
-            self.frame.ram = pointer;
-            self.frame.core.limit_data_table(len as u64 & !0xFFF);
+            self.frame.core.limit_data_table(len as u64 & !0xFFF, pointer as u64);
         }
+    }
+
+    /// What `place` means.
+    #[inline]
+    pub(crate) fn locate(&self, place: Place) -> Located {
+        let (block, index) = (place.block(), place.index());
+        let (pc, word) = self.cache.instruction(block, index);
+        Located { block, pc, word, since: place.since() }
     }
 
     /// Translated code is at `pc`, `since` instructions after it last counted.
@@ -271,7 +291,8 @@ impl<B: DirectRam> Jit<B> {
     #[inline]
     pub(crate) fn called(&mut self, bus: &mut B, flow: Flow, block: u32, pauses: bool) -> usize {
         if self.ram_generation != Some(bus.ram_generation()) {
-            self.follow_ram(bus);
+            // The block may hold host addresses.
+            return self.ended(bus, flow);
         }
         let core = &mut self.frame.core;
         match flow {
@@ -413,7 +434,7 @@ impl<B: DirectRam> Jit<B> {
 
     #[cold]
     fn translate(&mut self, bus: &B, page: u32, pc: u32, mode: u8) -> Option<u32> {
-        if self.cache.room() < BLOCK_BYTES {
+        if self.cache.room() < BLOCK_BYTES || self.cache.blocks.len() > Place::LAST_BLOCK as usize {
             self.cache.clear(Cause::Room);
             self.cache.stats.full += 1;
         }
@@ -432,10 +453,10 @@ impl<B: DirectRam> Jit<B> {
             at: self.cache.next_offset(),
             page_ends: words <= MOST,
         };
-        let clock = self.clock.filter(|_| self.cache.stats.translated % SAMPLE == 0);
+        let clock = self.clock.filter(|_| self.cache.stats.translated.is_multiple_of(SAMPLE));
         let started = clock.map(|clock| clock());
         let made = translate(source, &self.stubs, &enter::handler::<B>, self.inline);
-        let block = self.cache.add(pc, page, mode, made.words, &made.code, &made.sites);
+        let block = self.cache.add(pc, page, mode, &self.words[..made.words], &made.code, &made.sites);
         if let (Some(clock), Some(started)) = (clock, started) {
             self.cache.stats.translation_ns += SAMPLE * clock().saturating_sub(started);
         }

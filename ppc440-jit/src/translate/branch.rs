@@ -2,13 +2,14 @@
 
 use ppc440_core::op::Op;
 
-use super::regs::{CR, CTR, LR};
-use super::{Exit, Then, Translator};
-use crate::emit::{Alu, Cond, Hole, RAX, RCX, Shift};
+use super::regs::{CTR, LR};
+use super::{Exit, Holes, Then, Translator};
+use crate::emit::{Alu, Cond, RAX, RCX, RDX, Reg, Shift};
+use crate::frame::{cr_code, cr_field};
 
 impl Translator<'_> {
     /// b, bc, bclr, bcctr. `flags` tells which CR field the host's flags still stand for.
-    pub(super) fn branch(&mut self, op: Op, flags: Option<(u32, bool)>) -> Option<Then> {
+    pub(super) fn branch(&mut self, op: Op, flags: Option<u32>) -> Option<Then> {
         match (op.primary(), op.xo()) {
             (18, _) => {
                 let target = if op.aa() { op.li() } else { self.pc().wrapping_add(op.li()) };
@@ -53,7 +54,7 @@ impl Translator<'_> {
 
     /// A conditional branch forward, on CR or on CTR: the block goes on where it is not taken, with registers as they
     /// are, but may pause there, as it is a point where interrupts are taken.
-    fn side_exit(&mut self, op: Op, flags: Option<(u32, bool)>, target: u32) {
+    fn side_exit(&mut self, op: Op, flags: Option<u32>, target: u32) {
         let bo = op.rt() as u32;
         self.link_register(op);
         let taken = if bo & 4 == 0 {
@@ -63,31 +64,53 @@ impl Translator<'_> {
         } else {
             let holds = match self.fused(op, flags) {
                 Some(holds) => holds,
-                None => {
-                    let cr = self.read(CR);
-                    self.e.test_imm(cr, 0x8000_0000 >> op.ra());
-                    Cond::NotEqual
-                }
+                None => self.test_bit(op.ra() as u32),
             };
             if bo & 8 != 0 { holds } else { holds.not() }
         };
-        let spill: alloc::vec::Vec<_> = self.regs.dirty().collect();
+        let spill = self.regs.dirty();
         let hole = self.e.jump_if(taken);
         self.exits.push(Exit { hole, spill, target, count: Some(self.count()) });
         self.pause();
     }
 
     /// The host's condition for "the CR bit is set", if the host's flags are still of that CR field.
-    fn fused(&self, op: Op, flags: Option<(u32, bool)>) -> Option<Cond> {
-        let (_, signed) = flags.filter(|(field, _)| *field == op.ra() as u32 / 4)?;
-        Some(match (op.ra() % 4, signed) {
-            (0, true) => Cond::Less,
-            (0, false) => Cond::Below,
-            (1, true) => Cond::Greater,
-            (1, false) => Cond::Above,
-            (2, _) => Cond::Equal,
+    fn fused(&self, op: Op, flags: Option<u32>) -> Option<Cond> {
+        flags.filter(|field| *field == op.ra() as u32 / 4)?;
+        Some(match op.ra() % 4 {
+            0 => Cond::Less,
+            1 => Cond::Greater,
+            2 => Cond::Equal,
             _ => return None,
         })
+    }
+
+    /// Tests a bit of CR; returns the host's condition for "it is set". Leaves EAX alone.
+    pub(super) fn test_bit(&mut self, bit: u32) -> Cond {
+        let at = cr_field(bit / 4);
+        match bit % 4 {
+            0 => {
+                self.e.test_mem8(at.plus(7), 0x40);
+                Cond::NotEqual
+            }
+            1 => {
+                self.e.alu_mem_imm(true, Alu::Cmp, at, 0);
+                Cond::Greater
+            }
+            2 => {
+                self.e.alu_mem_imm(false, Alu::Cmp, at, 0);
+                Cond::Equal
+            }
+            _ => {
+                // Bit 61 against bit 60.
+                self.e.load(RCX, at.plus(4));
+                self.e.mov(RDX, RCX);
+                self.e.shift_imm(Shift::Shr, RDX, 1);
+                self.e.alu(Alu::Xor, RCX, RDX);
+                self.e.test_imm(RCX, 1 << 28);
+                Cond::NotEqual
+            }
+        }
     }
 
     /// LR <- the next instruction, if LK is set.
@@ -101,16 +124,15 @@ impl Translator<'_> {
 
     /// Writes everything back and jumps out if the condition of BO and BI does not hold; CTR counts down if BO asks
     /// for it and `counts` allows. Changes neither EAX nor, before it has used them, the flags.
-    fn condition(&mut self, op: Op, flags: Option<(u32, bool)>, counts: bool) -> alloc::vec::Vec<Hole> {
+    fn condition(&mut self, op: Op, flags: Option<u32>, counts: bool) -> Holes {
         let bo = op.rt() as u32;
         let counts = counts && bo & 4 == 0;
         let on_cr = bo & 16 == 0;
         let wanted = bo & 8 != 0;
-        let mut holes = alloc::vec::Vec::new();
+        let mut holes = Holes::default();
         self.link_register(op);
         // What the host's flags say of the CR bit, unless counting will have changed them.
         let fused = if on_cr && !counts { self.fused(op, flags) } else { None };
-        let cr = if on_cr && fused.is_none() { Some(self.read(CR)) } else { None };
         let ctr = counts.then(|| self.modify(CTR));
         if let Some(ctr) = ctr {
             self.e.alu_imm(Alu::Sub, ctr, 1);
@@ -120,19 +142,20 @@ impl Translator<'_> {
             let fails = if bo & 2 != 0 { Cond::NotEqual } else { Cond::Equal };
             holes.push(self.e.jump_if(fails));
         }
-        if let Some(cr) = cr {
-            self.e.test_imm(cr, 0x8000_0000 >> op.ra());
-            holes.push(self.e.jump_if(if wanted { Cond::Equal } else { Cond::NotEqual }));
-        } else if let Some(holds) = fused {
+        if on_cr {
+            let holds = match fused {
+                Some(holds) => holds,
+                None => self.test_bit(op.ra() as u32),
+            };
             holes.push(self.e.jump_if(if wanted { holds.not() } else { holds }));
         }
         holes
     }
 
     /// The way of a branch that is not taken, if there is one.
-    fn otherwise(&mut self, not_taken: alloc::vec::Vec<Hole>) {
-        if !not_taken.is_empty() {
-            for hole in not_taken {
+    fn otherwise(&mut self, not_taken: Holes) {
+        if not_taken.len != 0 {
+            for hole in not_taken.iter() {
                 self.e.bind_here(hole);
             }
             self.go_to(self.pc().wrapping_add(4), true);
@@ -144,20 +167,15 @@ impl Translator<'_> {
         let (bt, ba, bb) = (op.rt() as u32, op.ra() as u32, op.rb() as u32);
         match op.xo() {
             0 => {
-                let cr = self.modify(CR);
-                let (to, from) = (28 - 4 * op.bf(), 28 - 4 * op.bfa());
-                self.e.mov(RAX, cr);
-                self.e.shift_imm(Shift::Shr, RAX, from);
-                self.e.alu_imm(Alu::And, RAX, 0xF);
-                self.e.shift_imm(Shift::Shl, RAX, to);
-                self.e.alu_imm(Alu::And, cr, !(0xF << to));
-                self.e.alu(Alu::Or, cr, RAX);
+                self.e.load64(RAX, cr_field(op.bfa()));
+                self.e.store64(cr_field(op.bf()), RAX);
             }
             33 | 129 | 193 | 225 | 257 | 289 | 417 | 449 => {
-                let cr = self.modify(CR);
-                self.e.mov(RAX, cr);
-                self.e.shift_imm(Shift::Shr, RAX, 31 - ba);
-                self.e.mov(RCX, cr);
+                // In the packed register; then the field's code.
+                self.load_cr();
+                self.e.mov(RDX, RAX);
+                self.e.shift_imm(Shift::Shr, RDX, 31 - ba);
+                self.e.mov(RCX, RAX);
                 self.e.shift_imm(Shift::Shr, RCX, 31 - bb);
                 let (alu, complement_b, complement) = match op.xo() {
                     33 => (Alu::Or, false, true),
@@ -172,18 +190,48 @@ impl Translator<'_> {
                 if complement_b {
                     self.e.not(RCX);
                 }
-                self.e.alu(alu, RAX, RCX);
+                self.e.alu(alu, RDX, RCX);
                 if complement {
-                    self.e.not(RAX);
+                    self.e.not(RDX);
                 }
-                self.e.alu_imm(Alu::And, RAX, 1);
-                self.e.shift_imm(Shift::Shl, RAX, 31 - bt);
-                self.e.alu_imm(Alu::And, cr, !(0x8000_0000 >> bt));
-                self.e.alu(Alu::Or, cr, RAX);
+                self.e.alu_imm(Alu::And, RDX, 1);
+                self.e.shift_imm(Shift::Shl, RDX, 31 - bt);
+                self.e.alu_imm(Alu::And, RAX, !(0x8000_0000 >> bt));
+                self.e.alu(Alu::Or, RAX, RDX);
+                self.store_cr_field(bt / 4, RAX);
             }
             _ => return false,
         }
         true
+    }
+
+    /// EAX <- CR. Changes RCX and RDX.
+    pub(super) fn load_cr(&mut self) {
+        let hole = self.e.call();
+        self.bind_far(hole, self.stubs.pack);
+    }
+
+    /// CR field `field` <- the same field of the packed register `from`, through RCX.
+    pub(super) fn store_cr_field(&mut self, field: u32, from: Reg) {
+        self.e.mov(RCX, from);
+        self.e.shift_imm(Shift::Shr, RCX, 28 - 4 * field);
+        self.e.alu_imm(Alu::And, RCX, 15);
+        self.e.load64(RCX, cr_code(RCX));
+        self.e.store64(cr_field(field), RCX);
+    }
+
+    /// The fields of CR that FXM selects <- those of RS.
+    pub(super) fn move_to_cr(&mut self, op: Op) {
+        let rs = self.read(op.rt());
+        if op.fxm() == 0xFF {
+            self.e.mov(RAX, rs);
+            let hole = self.e.call();
+            self.bind_far(hole, self.stubs.unpack);
+            return;
+        }
+        for field in (0..8).filter(|field| op.fxm() & (0x80 >> field) != 0) {
+            self.store_cr_field(field, rs);
+        }
     }
 
     /// twi, and tw: the core traps if the condition holds.
@@ -191,7 +239,7 @@ impl Translator<'_> {
         let to = op.rt();
         let ra = self.read(op.ra());
         let rb = if op.primary() == 31 { Some(self.read(op.rb())) } else { None };
-        let mut slow = self.slow_way(alloc::vec::Vec::new());
+        let mut slow = self.slow_way();
         match rb {
             Some(rb) => self.e.alu(Alu::Cmp, ra, rb),
             None => self.e.alu_imm(Alu::Cmp, ra, op.si()),

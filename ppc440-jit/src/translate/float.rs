@@ -11,7 +11,6 @@ use ppc440_core::fpu::Fpscr;
 use ppc440_core::op::Op;
 use ppc440_core::state::CpuState;
 
-use super::regs::CR;
 use super::{Slow, Translator, field, state};
 use crate::emit::{Alu, Cond, Mem, RAX, RCX, RDX, Shift, Xmm};
 use crate::frame;
@@ -134,7 +133,7 @@ impl Translator<'_> {
     /// FRT <- FRA op FRB (FRC for multiplication).
     fn arithmetic(&mut self, op: Op, operation: u8, by_c: bool, single: bool) {
         let second = fpr(if by_c { op.rc_reg() } else { op.rb() });
-        let mut slow = self.slow_way(alloc::vec::Vec::new());
+        let mut slow = self.slow_way();
         self.require_fast(&mut slow);
         if single {
             self.require_single(fpr(op.ra()), &mut slow);
@@ -156,7 +155,7 @@ impl Translator<'_> {
 
     /// FRT <- [-](FRA * FRC +- FRB), rounded once.
     fn multiply_add(&mut self, op: Op) {
-        let mut slow = self.slow_way(alloc::vec::Vec::new());
+        let mut slow = self.slow_way();
         self.require_fast(&mut slow);
         self.e.sse_mem(DOUBLE, MOVE, X1, fpr(op.ra()));
         self.e.sse_mem(DOUBLE, MOVE, X2, fpr(op.rc_reg()));
@@ -176,7 +175,7 @@ impl Translator<'_> {
 
     /// frsp
     fn round_to_single(&mut self, op: Op) {
-        let mut slow = self.slow_way(alloc::vec::Vec::new());
+        let mut slow = self.slow_way();
         self.require_fast(&mut slow);
         self.e.sse_mem(DOUBLE, MOVE, X1, fpr(op.rb()));
         self.e.sse(PACKED, COPY, X0, X1);
@@ -205,8 +204,7 @@ impl Translator<'_> {
 
     /// fcmpu and fcmpo of two numbers; the FPSCR's FPCC is noted.
     fn compare_float(&mut self, op: Op) {
-        let cr = self.read(CR);
-        let mut slow = self.slow_way(alloc::vec::Vec::new());
+        let mut slow = self.slow_way();
         self.e.sse_mem(DOUBLE, MOVE, X1, fpr(op.ra()));
         self.e.sse_mem(PACKED, COMPARE, X1, fpr(op.rb()));
         slow.holes.push(self.e.jump_if(Cond::Parity));
@@ -216,11 +214,8 @@ impl Translator<'_> {
         self.e.cmov(Cond::Above, RAX, RCX);
         self.e.cmov(Cond::Below, RAX, RDX);
         self.e.store(frame::FLOAT_COMPARED, RAX);
-        let shift = 28 - 4 * op.bf();
-        self.e.shift_imm(Shift::Shl, RAX, shift);
-        self.e.alu_imm(Alu::And, cr, !(0xF << shift));
-        self.e.alu(Alu::Or, cr, RAX);
-        self.regs.soil(cr);
+        self.e.load64(RAX, frame::cr_code(RAX));
+        self.e.store64(frame::cr_field(op.bf()), RAX);
         self.resume_here(slow);
     }
 
@@ -237,17 +232,17 @@ impl Translator<'_> {
             return false;
         }
         self.effective_address(op, rb);
-        let mut slow = self.slow_way(alloc::vec::Vec::new());
+        let mut slow = self.slow_way();
         let len = if double { 8 } else { 4 };
         // An aligned access never crosses a multiple of 16 bytes.
         self.e.test_imm(RAX, len - 1);
         slow.holes.push(self.e.jump_if(Cond::NotEqual));
-        self.probe(len, store, &mut slow);
+        self.look_up(len, store, &mut slow.holes);
         match (store, double) {
             (true, true) => {
                 self.e.load64(RCX, fpr(op.rt()));
                 self.e.bswap64(RCX);
-                self.e.store64(Self::ram(), RCX);
+                self.e.store64(Mem::new(RAX, 0), RCX);
             }
             (true, false) => {
                 // The bits of a number that single precision can hold, or of a zero: sign, exponent's top, the rest.
@@ -266,16 +261,16 @@ impl Translator<'_> {
                 self.e.alu_imm(Alu::And, RDX, 0x3FFF_FFFF);
                 self.e.alu(Alu::Or, RCX, RDX);
                 self.e.bswap(RCX);
-                self.e.store(Self::ram(), RCX);
+                self.e.store(Mem::new(RAX, 0), RCX);
             }
             (false, true) => {
-                self.e.load64(RCX, Self::ram());
+                self.e.load64(RCX, Mem::new(RAX, 0));
                 self.e.bswap64(RCX);
                 self.e.store64(fpr(op.rt()), RCX);
             }
             (false, false) => {
                 // The host would quiet a NaN; the guest does not.
-                self.e.load(RCX, Self::ram());
+                self.e.load(RCX, Mem::new(RAX, 0));
                 self.e.bswap(RCX);
                 self.e.mov(RDX, RCX);
                 self.e.alu_imm(Alu::And, RDX, 0x7F80_0000);
@@ -287,14 +282,7 @@ impl Translator<'_> {
             }
         }
         if update {
-            let ra = self.modify(op.ra());
-            match rb {
-                None => self.e.alu_imm(Alu::Add, ra, op.si()),
-                Some(rb) => {
-                    let rb = self.read(rb);
-                    self.e.alu(Alu::Add, ra, rb);
-                }
-            }
+            self.update_base(op, rb);
         }
         self.resume_here(slow);
         true

@@ -1,37 +1,78 @@
 //! Fixed-point arithmetic, logic, rotates, shifts and compares. What each emitter does is told in terms of the guest's
 //! registers; the semantics are `ppc440_core::exec`'s.
 
+use ppc440_core::bits::xer;
 use ppc440_core::op::Op;
 
-use super::regs::{CR, XER};
-use super::{Translator, mode};
+use super::{Translator, field, mode};
+use crate::condition;
 use crate::emit::{Alu, Cond, Mem, RAX, RCX, RDX, Reg, Shift};
-
-/// XER\[CA\] as a bit number.
-const CA_BIT: u8 = 29;
-const CA: u32 = 1 << CA_BIT;
+use crate::frame::{CARRY, cr_field};
 
 impl Translator<'_> {
-    /// CR field `field` <- LT, GT, EQ of a comparison that `compare` makes, with SO beside it.
+    /// CR field `field` <- RAX, the difference of what is compared, whose sign the host's flags tell.
     ///
     /// ```text
-    /// CR &= ~field; compare; EAX = EQ, if greater GT, if less LT; CR += EAX
+    /// CR[field] = RAX
     /// ```
-    /// The flags stay those of the comparison.
-    pub(super) fn compare_into(&mut self, field: u32, signed: bool, compare: impl FnOnce(&mut Self)) {
-        let cr = self.modify(CR);
-        let shift = 28 - 4 * field;
-        self.e.alu_imm(Alu::And, cr, !(0xF << shift));
-        compare(self);
-        let so = self.so();
-        self.e.mov_imm(RAX, (2 | so) << shift);
-        self.e.mov_imm(RCX, (4 | so) << shift);
-        self.e.mov_imm(RDX, (8 | so) << shift);
-        let (greater, less) = if signed { (Cond::Greater, Cond::Less) } else { (Cond::Above, Cond::Below) };
-        self.e.cmov(greater, RAX, RCX);
-        self.e.cmov(less, RAX, RDX);
-        self.e.lea(cr, Mem::indexed(cr, RAX, 0, 0));
-        self.flags = Some((field, signed));
+    /// With XER\[SO\] set it is the code of one of three outcomes. The flags stay as they are.
+    fn set_field(&mut self, field: u32) {
+        if self.so() != 0 {
+            self.e.mov_imm64(RAX, condition::code(3));
+            self.e.mov_imm64(RCX, condition::code(5));
+            self.e.mov_imm64(RDX, condition::code(9));
+            self.e.cmov64(Cond::Greater, RAX, RCX);
+            self.e.cmov64(Cond::Less, RAX, RDX);
+        }
+        self.e.store64(cr_field(field), RAX);
+        self.flags = Some(field);
+    }
+
+    /// CR field `field` <- `reg` compared with 0 as a signed number.
+    fn compare_zero(&mut self, field: u32, reg: Reg) {
+        self.e.movsx32(RAX, reg);
+        if self.so() != 0 || self.next_asks(field) {
+            self.e.test(reg, reg);
+            self.set_field(field);
+        } else {
+            self.e.store64(cr_field(field), RAX);
+        }
+    }
+
+    /// Whether the next instruction is a branch on this field.
+    fn next_asks(&self, field: u32) -> bool {
+        let next = self.source.words.get(self.index + 1).map(|&word| Op::new(word));
+        next.is_some_and(|op| {
+            matches!((op.primary(), op.xo()), (16, _) | (19, 16 | 528)) && op.ra() as u32 / 4 == field
+        })
+    }
+
+    /// CR field `field` <- `a` compared with `b`.
+    fn compare(&mut self, field: u32, signed: bool, a: Reg, b: Reg) {
+        if signed {
+            self.e.movsx32(RAX, a);
+            self.e.movsx32(RCX, b);
+            self.e.alu64(Alu::Sub, RAX, RCX);
+        } else {
+            self.e.mov(RAX, a);
+            self.e.alu64(Alu::Sub, RAX, b);
+        }
+        self.set_field(field);
+    }
+
+    /// CR field `field` <- `a` compared with `value`.
+    fn compare_immediate(&mut self, field: u32, signed: bool, a: Reg, value: u32) {
+        if signed && value == 0 {
+            self.compare_zero(field, a);
+            return;
+        }
+        if signed {
+            self.e.movsx32(RAX, a);
+        } else {
+            self.e.mov(RAX, a);
+        }
+        self.e.alu64_imm(Alu::Sub, RAX, value);
+        self.set_field(field);
     }
 
     /// The record form's CR0, if `op` has Rc set.
@@ -42,16 +83,26 @@ impl Translator<'_> {
     }
 
     fn record_always(&mut self, result: Reg) {
-        self.compare_into(0, true, |t| t.e.test(result, result));
+        self.compare_zero(0, result);
     }
 
     /// XER\[CA\] <- the host's carry flag.
-    fn carry_from_flag(&mut self, xer: Reg) {
-        self.e.mov_imm(RCX, 0);
-        self.e.set(Cond::Below, RCX);
-        self.e.shift_imm(Shift::Shl, RCX, u32::from(CA_BIT));
-        self.e.alu_imm(Alu::And, xer, !CA);
-        self.e.alu(Alu::Or, xer, RCX);
+    fn carry_from_flag(&mut self) {
+        self.e.set_mem(Cond::Below, CARRY);
+    }
+
+    /// RT <- XER
+    ///
+    /// ```text
+    /// RT = XER without CA; EAX = CA; RT |= EAX << 29
+    /// ```
+    pub(super) fn move_from_xer(&mut self, op: Op) {
+        let rt = self.write(op.rt());
+        self.e.load(rt, field!(xer));
+        self.e.alu_imm(Alu::And, rt, !xer::CA);
+        self.e.load(RAX, CARRY);
+        self.e.shift_imm(Shift::Shl, RAX, xer::CA.trailing_zeros());
+        self.e.alu(Alu::Or, rt, RAX);
     }
 
     /// `result` <- EAX, and CR0 if `op` records.
@@ -71,12 +122,11 @@ impl Translator<'_> {
             }
             8 => {
                 // RT <- SI - RA; the carry is "no borrow".
-                let xer = self.modify(XER);
                 let ra = self.read(op.ra());
                 self.e.mov_imm(RAX, op.si());
                 self.e.alu(Alu::Sub, RAX, ra);
                 self.e.complement_carry();
-                self.carry_from_flag(xer);
+                self.carry_from_flag();
                 let rt = self.write(op.rt());
                 self.e.mov(rt, RAX);
             }
@@ -84,20 +134,13 @@ impl Translator<'_> {
                 let ra = self.read(op.ra());
                 let signed = op.primary() == 11;
                 let value = if signed { op.si() } else { op.ui() };
-                self.compare_into(op.bf(), signed, |t| {
-                    if value == 0 {
-                        t.e.test(ra, ra);
-                    } else {
-                        t.e.alu_imm(Alu::Cmp, ra, value);
-                    }
-                });
+                self.compare_immediate(op.bf(), signed, ra, value);
             }
             12 | 13 => {
-                let xer = self.modify(XER);
                 let ra = self.read(op.ra());
                 self.e.mov(RAX, ra);
                 self.e.alu_imm(Alu::Add, RAX, op.si());
-                self.carry_from_flag(xer);
+                self.carry_from_flag();
                 let rt = self.write(op.rt());
                 self.e.mov(rt, RAX);
                 if op.primary() == 13 {
@@ -112,8 +155,10 @@ impl Translator<'_> {
                         self.e.mov_imm(rt, value);
                     }
                     Some(ra) => {
+                        let windows = self.windows;
                         let rt = self.write(op.rt());
                         if rt == ra {
+                            self.windows = windows.moved(op.ra(), value);
                             self.e.alu_imm(Alu::Add, rt, value);
                         } else {
                             self.e.lea(rt, Mem::new(ra, value as i32));
@@ -202,7 +247,7 @@ impl Translator<'_> {
         match op.xo() {
             0 | 32 => {
                 let (ra, rb) = (self.read(op.ra()), self.read(op.rb()));
-                self.compare_into(op.bf(), op.xo() == 0, |t| t.e.alu(Alu::Cmp, ra, rb));
+                self.compare(op.bf(), op.xo() == 0, ra, rb);
             }
             266 => {
                 let (ra, rb) = (self.read(op.ra()), self.read(op.rb()));
@@ -303,7 +348,6 @@ impl Translator<'_> {
     /// Additions and subtractions through XER\[CA\]. The host's carry flag is the guest's after an addition; a
     /// subtraction is the addition of the complement.
     fn carrying(&mut self, op: Op) {
-        let xer = self.modify(XER);
         let ra = self.read(op.ra());
         let xo = op.xo();
         self.e.mov(RAX, ra);
@@ -321,14 +365,14 @@ impl Translator<'_> {
                 self.e.test(RAX, RAX);
             }
         } else {
-            self.e.bit_test(xer, CA_BIT);
+            self.e.bit_test_mem(CARRY, 0);
         }
         match (rb, xo) {
             (Some(rb), _) => self.e.alu(Alu::Adc, RAX, rb),
             (None, 234 | 232) => self.e.alu_imm(Alu::Adc, RAX, u32::MAX),
             _ => self.e.alu_imm(Alu::Adc, RAX, 0),
         }
-        self.carry_from_flag(xer);
+        self.carry_from_flag();
         self.finish(op, op.rt());
     }
 
@@ -368,19 +412,16 @@ impl Translator<'_> {
     /// RA <- RS >> SH; CA if ones were lost from a negative number.
     fn shift_right_algebraic_immediate(&mut self, op: Op) {
         let sh = op.rb() as u32;
-        let xer = self.modify(XER);
         let rs = self.read(op.rt());
-        self.e.alu_imm(Alu::And, xer, !CA);
-        if sh != 0 {
+        if sh == 0 {
+            self.e.store_imm(CARRY, 0);
+        } else {
             // EAX = sign & RS & lost bits
             self.e.mov(RAX, rs);
             self.e.shift_imm(Shift::Sar, RAX, 31);
             self.e.alu(Alu::And, RAX, rs);
-            self.e.mov_imm(RCX, 0);
             self.e.test_imm(RAX, (1 << sh) - 1);
-            self.e.set(Cond::NotEqual, RCX);
-            self.e.shift_imm(Shift::Shl, RCX, u32::from(CA_BIT));
-            self.e.alu(Alu::Or, xer, RCX);
+            self.e.set_mem(Cond::NotEqual, CARRY);
         }
         let ra = self.write(op.ra());
         self.e.mov(ra, rs);
@@ -393,10 +434,8 @@ impl Translator<'_> {
     /// As the immediate form, by RB's low six bits: as a 64-bit number shifted left by 32, whose lower half then holds
     /// what was lost.
     fn shift_right_algebraic(&mut self, op: Op) {
-        let xer = self.modify(XER);
         let (rs, rb) = (self.read(op.rt()), self.read(op.rb()));
         self.e.mov(RCX, rb);
-        self.e.alu_imm(Alu::And, xer, !CA);
         self.e.mov(RDX, rs);
         self.e.shift64_imm(Shift::Shl, RDX, 32);
         self.e.shift64_cl(Shift::Sar, RDX);
@@ -407,8 +446,7 @@ impl Translator<'_> {
         self.e.mov(RAX, rs);
         self.e.shift_imm(Shift::Shr, RAX, 31);
         self.e.alu(Alu::And, RCX, RAX);
-        self.e.shift_imm(Shift::Shl, RCX, u32::from(CA_BIT));
-        self.e.alu(Alu::Or, xer, RCX);
+        self.e.store(CARRY, RCX);
         self.e.mov64(RAX, RDX);
         self.e.shift64_imm(Shift::Shr, RAX, 32);
         self.finish(op, op.ra());
@@ -416,15 +454,14 @@ impl Translator<'_> {
 
     /// RT <- CR\[BC\] ? (RA|0) : RB
     fn isel(&mut self, op: Op) {
-        let cr = self.read(CR);
         let ra = self.read_base(op);
         let rb = self.read(op.rb());
         match ra {
             Some(ra) => self.e.mov(RAX, ra),
             None => self.e.mov_imm(RAX, 0),
         }
-        self.e.test_imm(cr, 0x8000_0000 >> op.rc_reg());
-        self.e.cmov(Cond::Equal, RAX, rb);
+        let holds = self.test_bit(op.rc_reg() as u32);
+        self.e.cmov(holds.not(), RAX, rb);
         let rt = self.write(op.rt());
         self.e.mov(rt, RAX);
     }

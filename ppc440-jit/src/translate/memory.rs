@@ -1,15 +1,21 @@
 //! Loads and stores. The fast way finds the host address in the table of data translations of the current context;
 //! everything else (a miss, a page crossing, a device, a page with held code, 1 KB and little-endian pages, debug
 //! events) goes out of line to the core, which executes the whole instruction.
+//!
+//! Accesses that follow each other at small distances from the same register (a stack frame, a structure) share one
+//! look: the first one asks for a *window* that covers all of them, and the block keeps its host address as long as the
+//! register does not change. What is in a window cannot fault, as no translation changes within a block without
+//! an instruction that the core executes in line, and those end all windows. If the window cannot be had (it crosses
+//! a page, or holds a device), the first access goes out of line and the block ends after it.
 
 use ppc440_core::op::Op;
 use ppc440_core::translate::data_table;
 
-use super::regs::Guest;
-use super::{Slow, Translator, gpr_place};
-use crate::emit::{Alu, Cond, Mem, R14, R15, RAX, RCX, RDX, Reg, Shift};
+use super::regs::{Guest, WINDOWS};
+use super::{Holes, Translator, gpr_place};
+use crate::emit::{Alu, Cond, Mem, R15, RAX, RCX, RDX, Reg, Shift};
 
-/// What a load does with what it finds.
+/// What a load or store is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Access {
     /// Bytes: 1, 2, 4.
@@ -19,11 +25,13 @@ struct Access {
     /// Byte-reversed form.
     reversed: bool,
     update: bool,
+    /// RB, in X-forms.
+    rb: Option<usize>,
 }
 
 impl Access {
     const fn load(len: u32) -> Self {
-        Self { len, store: false, signed: false, reversed: false, update: false }
+        Self { len, store: false, signed: false, reversed: false, update: false, rb: None }
     }
     const fn store(len: u32) -> Self {
         Self { store: true, ..Self::load(len) }
@@ -37,126 +45,337 @@ impl Access {
     const fn reversed(self) -> Self {
         Self { reversed: true, ..self }
     }
+
+    /// The integer access that `op` is; `None` if it is none, or an invalid form, which is illegal.
+    fn of(op: Op) -> Option<Self> {
+        let access = match op.primary() {
+            31 => Self { rb: Some(op.rb()), ..Self::of_x(op.xo())? },
+            primary => Self::of_d(primary)?,
+        };
+        let invalid = access.update && (op.ra() == 0 || (!access.store && op.ra() == op.rt()));
+        (!invalid).then_some(access)
+    }
+
+    fn of_d(primary: u32) -> Option<Self> {
+        let access = match primary {
+            32 | 33 => Self::load(4),
+            34 | 35 => Self::load(1),
+            36 | 37 => Self::store(4),
+            38 | 39 => Self::store(1),
+            40 | 41 => Self::load(2),
+            42 | 43 => Self::load(2).signed(),
+            44 | 45 => Self::store(2),
+            _ => return None,
+        };
+        Some(access.update(primary & 1 != 0))
+    }
+
+    fn of_x(xo: u32) -> Option<Self> {
+        Some(match xo {
+            23 | 55 => Self::load(4).update(xo == 55),
+            87 | 119 => Self::load(1).update(xo == 119),
+            279 | 311 => Self::load(2).update(xo == 311),
+            343 | 375 => Self::load(2).signed().update(xo == 375),
+            151 | 183 => Self::store(4).update(xo == 183),
+            215 | 247 => Self::store(1).update(xo == 247),
+            407 | 439 => Self::store(2).update(xo == 439),
+            534 => Self::load(4).reversed(),
+            790 => Self::load(2).reversed(),
+            662 => Self::store(4).reversed(),
+            918 => Self::store(2).reversed(),
+            _ => return None,
+        })
+    }
+}
+
+/// The registers that an effective address is the sum of: none, one or two, in ascending order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Base(Option<usize>, Option<usize>);
+
+impl Base {
+    /// (RA|0), or (RA|0) + (RB).
+    fn of(op: Op, rb: Option<usize>) -> Self {
+        let ra = (op.ra() != 0).then_some(op.ra());
+        match (ra, rb) {
+            (Some(ra), Some(rb)) => Self(Some(ra.min(rb)), Some(ra.max(rb))),
+            (one, None) | (None, one) => Self(one, None),
+        }
+    }
+
+    fn has(self, guest: Guest) -> bool {
+        [self.0, self.1].into_iter().flatten().any(|gpr| Guest::from(gpr) == guest)
+    }
+}
+
+/// Bytes whose host address a host register holds.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    base: Base,
+    /// Its effective address minus the base, modulo 2^32.
+    offset: u32,
+    /// Bytes.
+    span: u32,
+    /// It may be written, too.
+    store: bool,
+}
+
+/// The windows that are held, by number.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Windows {
+    held: [Option<Window>; WINDOWS],
+    next: usize,
+}
+
+impl Windows {
+    /// `guest` changes: the windows that it leads to are gone.
+    pub(super) fn forget(&mut self, guest: Guest) {
+        for window in &mut self.held {
+            window.take_if(|window| window.base.has(guest));
+        }
+    }
+
+    pub(super) fn forget_all(&mut self) {
+        self.held = [None; WINDOWS];
+    }
+
+    /// `gpr` grew by `by`, to be called on a copy from before it was told to change.
+    pub(super) fn moved(mut self, gpr: usize, by: u32) -> Self {
+        for slot in &mut self.held {
+            slot.take_if(|window| window.base != Base(Some(gpr), None) && window.base.has(gpr.into()));
+            if let Some(window) = slot
+                && window.base.0 == Some(gpr)
+            {
+                window.offset = window.offset.wrapping_sub(by);
+            }
+        }
+        self
+    }
+}
+
+/// Largest window in bytes: larger ones would often cross a page.
+const LARGEST: u32 = 256;
+/// Instructions that are searched for accesses to share a window.
+const AHEAD: usize = 24;
+
+/// A look into the table, to be emitted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probe {
+    base: Option<Reg>,
+    index: Option<Reg>,
+    offset: u32,
+    span: u32,
+    store: bool,
+    /// Where the host address goes.
+    host: Reg,
 }
 
 impl Translator<'_> {
-    /// D-form loads and stores of primary opcodes 32-45.
-    pub(super) fn memory_d(&mut self, op: Op) -> bool {
-        let update = op.primary() & 1 != 0;
-        let access = match op.primary() {
-            32 | 33 => Access::load(4),
-            34 | 35 => Access::load(1),
-            36 | 37 => Access::store(4),
-            38 | 39 => Access::store(1),
-            40 | 41 => Access::load(2),
-            42 | 43 => Access::load(2).signed(),
-            44 | 45 => Access::store(2),
-            _ => return false,
-        };
-        self.access(op, access.update(update), None)
-    }
-
-    /// X-form loads and stores.
-    pub(super) fn memory_x(&mut self, op: Op) -> bool {
-        match op.xo() {
-            535 | 567 => return self.float_access(op, Some(op.rb()), false, false, op.xo() == 567),
-            599 | 631 => return self.float_access(op, Some(op.rb()), false, true, op.xo() == 631),
-            663 | 695 => return self.float_access(op, Some(op.rb()), true, false, op.xo() == 695),
-            727 | 759 => return self.float_access(op, Some(op.rb()), true, true, op.xo() == 759),
-            _ => {}
+    /// D-form and X-form loads and stores. False if it is none that is translated.
+    pub(super) fn memory(&mut self, op: Op) -> bool {
+        if op.primary() == 31 {
+            match op.xo() {
+                535 | 567 => return self.float_access(op, Some(op.rb()), false, false, op.xo() == 567),
+                599 | 631 => return self.float_access(op, Some(op.rb()), false, true, op.xo() == 631),
+                663 | 695 => return self.float_access(op, Some(op.rb()), true, false, op.xo() == 695),
+                727 | 759 => return self.float_access(op, Some(op.rb()), true, true, op.xo() == 759),
+                1014 => return self.zero_line(op),
+                _ => {}
+            }
         }
-        if op.xo() == 1014 {
-            return self.zero_line(op);
+        match Access::of(op) {
+            Some(access) => self.access(op, access),
+            None => return false,
         }
-        let access = match op.xo() {
-            23 | 55 => Access::load(4).update(op.xo() == 55),
-            87 | 119 => Access::load(1).update(op.xo() == 119),
-            279 | 311 => Access::load(2).update(op.xo() == 311),
-            343 | 375 => Access::load(2).signed().update(op.xo() == 375),
-            151 | 183 => Access::store(4).update(op.xo() == 183),
-            215 | 247 => Access::store(1).update(op.xo() == 247),
-            407 | 439 => Access::store(2).update(op.xo() == 439),
-            534 => Access::load(4).reversed(),
-            790 => Access::load(2).reversed(),
-            662 => Access::store(4).reversed(),
-            918 => Access::store(2).reversed(),
-            _ => return false,
-        };
-        self.access(op, access, Some(op.rb()))
+        true
     }
 
     /// EAX <- (RA|0) + D, or (RA|0) + (RB).
     pub(super) fn effective_address(&mut self, op: Op, rb: Option<usize>) {
         let base = self.read_base(op);
-        match (base, rb) {
-            (Some(ra), None) => self.e.lea(RAX, Mem::new(ra, op.si() as i32)),
-            (None, None) => self.e.mov_imm(RAX, op.si()),
-            (Some(ra), Some(rb)) => {
-                let rb = self.read(rb);
-                self.e.lea(RAX, Mem::indexed(ra, rb, 0, 0));
-            }
-            (None, Some(rb)) => {
-                let rb = self.read(rb);
-                self.e.mov(RAX, rb);
-            }
+        let index = rb.map(|rb| self.read(rb));
+        self.sum(base, index, if rb.is_none() { op.si() } else { 0 });
+    }
+
+    /// EAX <- `base` + `index` + `offset`
+    fn sum(&mut self, base: Option<Reg>, index: Option<Reg>, offset: u32) {
+        match (base, index) {
+            (None, None) => self.e.mov_imm(RAX, offset),
+            (Some(one), None) | (None, Some(one)) if offset == 0 => self.e.mov(RAX, one),
+            (Some(one), None) | (None, Some(one)) => self.e.lea(RAX, Mem::new(one, offset as i32)),
+            (Some(base), Some(index)) => self.e.lea(RAX, Mem::indexed(base, index, 0, offset as i32)),
         }
     }
 
-    /// RAX <- the physical address of the `len` bytes at effective address EAX, else the slow way.
+    /// RAX <- the host address of the `span` bytes at effective address EAX, else jumps to `holes`.
     ///
     /// ```text
     /// ECX = slot of the page; EDX = page of the last byte
-    /// if table[ECX].tag != EDX go the slow way      (also if the bytes cross into the next page)
+    /// if table[ECX].tag != EDX give up      (also if the bytes cross into the next page)
     /// RAX += table[ECX].delta
     /// ```
-    pub(super) fn probe(&mut self, len: u32, store: bool, slow: &mut Slow) {
+    pub(super) fn look_up(&mut self, span: u32, store: bool, holes: &mut Holes) {
         const { assert!(data_table::SIZE == 16) };
         let tag = if store { data_table::WRITE } else { data_table::READ };
         self.e.mov(RCX, RAX);
         self.e.shift_imm(Shift::Shr, RCX, 8);
         self.e.alu_imm(Alu::And, RCX, (data_table::ENTRIES as u32 - 1) << 4);
-        self.e.lea(RDX, Mem::new(RAX, len as i32 - 1));
+        if span == 1 {
+            self.e.mov(RDX, RAX);
+        } else {
+            self.e.lea(RDX, Mem::new(RAX, span as i32 - 1));
+        }
         self.e.alu_imm(Alu::And, RDX, 0xFFFF_F000);
         self.e.alu_mem(Alu::Cmp, RDX, Mem::indexed(R15, RCX, 0, tag as i32));
-        slow.holes.push(self.e.jump_if(Cond::NotEqual));
+        holes.push(self.e.jump_if(Cond::NotEqual));
         self.e.alu64_mem(Alu::Add, RAX, Mem::indexed(R15, RCX, 0, data_table::DELTA as i32));
     }
 
-    /// The guest memory at physical address RAX.
-    pub(super) fn ram() -> Mem {
-        Mem::indexed(R14, RAX, 0, 0)
+    /// Emits `probe`.
+    pub(super) fn probe(&mut self, probe: &Probe, holes: &mut Holes) {
+        self.sum(probe.base, probe.index, probe.offset);
+        self.look_up(probe.span, probe.store, holes);
+        if probe.host != RAX {
+            self.e.mov64(probe.host, RAX);
+        }
     }
 
-    fn access(&mut self, op: Op, access: Access, rb: Option<usize>) -> bool {
-        let Access { len, store, update, .. } = access;
-        if update && (op.ra() == 0 || (!store && op.ra() == op.rt())) {
-            // An invalid form: illegal.
-            return false;
-        }
-        self.effective_address(op, rb);
-        let data = if store { self.read(op.rt()) } else { self.hold(op.rt().into()) };
-        let mut slow = self.slow_way(alloc::vec::Vec::new());
-        self.probe(len, store, &mut slow);
-        if store {
-            self.store_value(access, data);
-        }
-        if update {
-            // Before the result of a load, which may replace RB.
-            let ra = self.modify(op.ra());
-            match rb {
-                None => self.e.alu_imm(Alu::Add, ra, op.si()),
-                Some(rb) => {
-                    let rb = self.read(rb);
-                    self.e.alu(Alu::Add, ra, rb);
+    /// The host address of an access, if a window has it.
+    fn in_window(&mut self, base: Base, offset: u32, access: Access) -> Option<Mem> {
+        for number in 0..WINDOWS {
+            if let Some(window) = self.windows.held[number]
+                && window.base == base
+                && (window.store || !access.store)
+            {
+                let at = offset.wrapping_sub(window.offset);
+                if window.span.checked_sub(access.len).is_some_and(|last| at <= last)
+                    && let Some(host) = self.regs.held(Guest::window(number))
+                {
+                    return Some(Mem::new(host, at as i32));
                 }
             }
         }
-        if !store {
-            self.load_value(access, data);
-            self.regs.soil(data);
+        None
+    }
+
+    /// The window that serves the access at hand and those that follow it, if there are any: its offset from the
+    /// base, its length, and whether it is written.
+    fn window_ahead(&self, base: Base, offset: u32, access: Access) -> Option<Window> {
+        let (mut low, mut high) =
+            (i64::from(offset as i32), i64::from(offset as i32) + i64::from(access.len));
+        let (mut store, mut shared) = (access.store, false);
+        // What the base has grown by.
+        let mut grown = 0i64;
+        for (ahead, &word) in self.source.words[self.index..].iter().take(AHEAD).enumerate() {
+            let op = Op::new(word);
+            let next = Access::of(op);
+            if let Some(next) = next
+                && Base::of(op, next.rb) == base
+            {
+                let at = grown + if next.rb.is_none() { i64::from(op.si() as i32) } else { 0 };
+                let (from, to) = (low.min(at), high.max(at + i64::from(next.len)));
+                if to - from > i64::from(LARGEST) {
+                    break;
+                }
+                (low, high) = (from, to);
+                store |= next.store;
+                shared |= ahead != 0;
+            }
+            match (next, op.primary()) {
+                (Some(next), _) if next.update && next.rb.is_none() && base == Base(Some(op.ra()), None) => {
+                    grown += i64::from(op.si() as i32);
+                }
+                (None, 14) if op.rt() == op.ra() && op.ra() != 0 && base == Base(Some(op.ra()), None) => {
+                    grown += i64::from(op.si() as i32);
+                }
+                _ if changed_by(op, next).into_iter().flatten().any(|gpr| base.has(gpr.into())) => break,
+                // A branch back, or one that is always taken.
+                (_, 16) if op.bd() as i32 <= 0 => break,
+                (_, 17..=19) => break,
+                _ => {}
+            }
+        }
+        let window = Window { base, offset: low as u32, span: (high - low) as u32, store };
+        shared.then_some(window)
+    }
+
+    /// Makes room for a window; tells its number and its host register. `None` if there is no room.
+    fn open_window(&mut self, window: Window) -> Option<(Window, usize, Reg)> {
+        let first = self.windows.next;
+        for number in [first, (first + 1) % WINDOWS] {
+            if let Some((host, evicted)) = self.regs.claim_window(number) {
+                if let Some(evicted) = evicted {
+                    self.e.store(evicted.place(), host);
+                }
+                self.windows.next = (number + 1) % WINDOWS;
+                self.windows.held[number] = Some(window);
+                return Some((window, number, host));
+            }
+        }
+        None
+    }
+
+    fn access(&mut self, op: Op, access: Access) {
+        let Access { len, store, rb, .. } = access;
+        let base = Base::of(op, rb);
+        let offset = if rb.is_none() { op.si() } else { 0 };
+        let registers = (base.0.map(|gpr| self.read(gpr)), base.1.map(|gpr| self.read(gpr)));
+        let data = if store { self.read(op.rt()) } else { self.hold(op.rt().into()) };
+        if let Some(at) = self.in_window(base, offset, access) {
+            self.transfer(op, access, data, at);
+            return;
+        }
+        let mut slow = self.slow_way();
+        let mut probe = Probe { base: registers.0, index: registers.1, offset, span: len, store, host: RAX };
+        let ahead = self.window_ahead(base, offset, access);
+        let Some((window, number, host)) = ahead.and_then(|window| self.open_window(window)) else {
+            self.probe(&probe, &mut slow.holes);
+            self.transfer(op, access, data, Mem::new(RAX, 0));
+            self.resume_here(slow);
+            return;
+        };
+        // A register may have been written back for it.
+        slow.spill = self.regs.dirty();
+        probe = Probe { offset: window.offset, span: window.span, store: window.store, host, ..probe };
+        self.probe(&probe, &mut slow.holes);
+        self.transfer(op, access, data, Mem::new(host, offset.wrapping_sub(window.offset) as i32));
+        // The instruction itself may have changed the base, or made the window useless.
+        match self.windows.held[number] {
+            Some(window) => slow.window = Some(Probe { offset: window.offset, ..probe }),
+            None => self.regs.release(Guest::window(number)),
         }
         self.resume_here(slow);
-        true
+    }
+
+    /// The access itself, to host memory at `at`, and the update of RA.
+    fn transfer(&mut self, op: Op, access: Access, data: Reg, at: Mem) {
+        if access.store {
+            self.store_value(access, data, at);
+        }
+        if access.update {
+            // Before the result of a load, which may replace RB.
+            self.update_base(op, access.rb);
+        }
+        if !access.store {
+            self.load_value(access, data, at);
+            self.windows.forget(op.rt().into());
+            self.regs.soil(data);
+        }
+    }
+
+    /// RA <- RA + D, or RA + RB
+    pub(super) fn update_base(&mut self, op: Op, rb: Option<usize>) {
+        let before = self.windows;
+        let ra = self.modify(op.ra());
+        match rb {
+            None => {
+                self.e.alu_imm(Alu::Add, ra, op.si());
+                self.windows = before.moved(op.ra(), op.si());
+            }
+            Some(rb) => {
+                let rb = self.read(rb);
+                self.e.alu(Alu::Add, ra, rb);
+            }
+        }
     }
 
     /// lmw and stmw: the registers go through memory, one by one, once the whole range is known to lie in a page.
@@ -164,19 +383,26 @@ impl Translator<'_> {
         let words = 32 - op.rt();
         self.effective_address(op, None);
         self.flush();
-        let mut slow = self.slow_way(alloc::vec::Vec::new());
+        let mut slow = self.slow_way();
         if !store {
             // What is held of them would be stale.
-            self.regs.forget();
+            self.forget();
         }
-        self.probe(4 * words as u32, store, &mut slow);
+        self.look_up(4 * words as u32, store, &mut slow.holes);
         for word in 0..words {
-            let place = gpr_place(op.rt() + word);
-            let at = Mem::indexed(R14, RAX, 0, 4 * word as i32);
-            let (from, to) = if store { (place, at) } else { (at, place) };
-            self.e.load(RCX, from);
+            let gpr = op.rt() + word;
+            let at = Mem::new(RAX, 4 * word as i32);
+            match (store, Guest::from(gpr).always_in()) {
+                (true, Some(host)) => self.e.mov(RCX, host),
+                (true, None) => self.e.load(RCX, gpr_place(gpr)),
+                (false, _) => self.e.load(RCX, at),
+            }
             self.e.bswap(RCX);
-            self.e.store(to, RCX);
+            match (store, Guest::from(gpr).always_in()) {
+                (true, _) => self.e.store(at, RCX),
+                (false, Some(host)) => self.e.mov(host, RCX),
+                (false, None) => self.e.store(gpr_place(gpr), RCX),
+            }
         }
         self.resume_here(slow);
         true
@@ -185,12 +411,12 @@ impl Translator<'_> {
     /// dcbz: 32 zero bytes, in a page that neither device nor write-through is.
     pub(super) fn zero_line(&mut self, op: Op) -> bool {
         self.effective_address(op, Some(op.rb()));
-        let mut slow = self.slow_way(alloc::vec::Vec::new());
+        let mut slow = self.slow_way();
         self.e.alu_imm(Alu::And, RAX, !31);
-        self.probe(32, true, &mut slow);
+        self.look_up(32, true, &mut slow.holes);
         self.e.mov_imm(RCX, 0);
         for quarter in 0..4 {
-            self.e.store64(Mem::indexed(R14, RAX, 0, 8 * quarter), RCX);
+            self.e.store64(Mem::new(RAX, 8 * quarter), RCX);
         }
         self.resume_here(slow);
         true
@@ -204,11 +430,11 @@ impl Translator<'_> {
         }
     }
 
-    fn load_value(&mut self, access: Access, to: Reg) {
+    fn load_value(&mut self, access: Access, to: Reg, at: Mem) {
         match access.len {
-            1 => self.e.load_zx8(to, Self::ram()),
+            1 => self.e.load_zx8(to, at),
             2 => {
-                self.e.load_zx16(to, Self::ram());
+                self.e.load_zx16(to, at);
                 if !access.reversed {
                     self.e.swap16(to);
                 }
@@ -217,7 +443,7 @@ impl Translator<'_> {
                 }
             }
             _ => {
-                self.e.load(to, Self::ram());
+                self.e.load(to, at);
                 if !access.reversed {
                     self.e.bswap(to);
                 }
@@ -225,24 +451,36 @@ impl Translator<'_> {
         }
     }
 
-    fn store_value(&mut self, access: Access, from: Reg) {
+    fn store_value(&mut self, access: Access, from: Reg, at: Mem) {
         let swap = access.len > 1 && !access.reversed;
         let value = if swap { RCX } else { from };
         self.e.mov(value, from);
         match access.len {
-            1 => self.e.store8(Self::ram(), value),
+            1 => self.e.store8(at, value),
             2 => {
                 if swap {
                     self.e.swap16(value);
                 }
-                self.e.store16(Self::ram(), value);
+                self.e.store16(at, value);
             }
             _ => {
                 if swap {
                     self.e.bswap(value);
                 }
-                self.e.store(Self::ram(), value);
+                self.e.store(at, value);
             }
         }
+    }
+}
+
+/// GPRs that an instruction may change, as far as it matters for looking ahead.
+fn changed_by(op: Op, access: Option<Access>) -> [Option<usize>; 2] {
+    let (rt, ra) = (Some(op.rt()), Some(op.ra()));
+    match (access, op.primary()) {
+        (Some(access), _) => [if access.store { None } else { rt }, if access.update { ra } else { None }],
+        (_, 7 | 8 | 12..=15) => [rt, None],
+        (_, 20..=29) => [ra, None],
+        (_, 31 | 4 | 46) => [rt, ra],
+        _ => [None; 2],
     }
 }

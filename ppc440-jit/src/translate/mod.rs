@@ -1,9 +1,9 @@
 //! The translator: one pass over a straight line of guest words, from a page's word to a branch or the page's end.
 //!
 //! Host registers: RBP points into the guest's registers (so that most of them are one byte of displacement away),
-//! R12 counts down the instructions to the next look at clock and pins, R14 is where guest RAM lies, R15 is the table
-//! of data translations. RAX, RCX and RDX are scratch; the others hold guest registers from their first use to the end
-//! of the block or to the next call. Nothing of the guest's state lives in a host register across blocks.
+//! R12 counts down the instructions to the next look at clock and pins, R15 is the table of data translations. RAX,
+//! RCX and RDX are scratch. Five hold the same guest registers in every block ([`FIXED`]); the others hold guest
+//! registers from their first use to the end of the block or to the next call.
 //!
 //! An instruction that may need the core (a slow access, a trap) jumps out of line before it changed anything; there
 //! the guest's registers are written back, the core's own semantics executes the whole instruction, and the block
@@ -23,9 +23,11 @@ use ppc440_core::op::Op;
 use ppc440_core::state::CpuState;
 
 use crate::cache::NewSite;
-use crate::emit::{Alu, Cond, Emitter, Hole, Mem, R8, R9, R12, RAX, RBP, RCX, RDX, RSI, Reg};
+use crate::emit::{Alu, Cond, Emitter, Hole, Mem, R12, RAX, RBP, RCX, Reg};
 use crate::frame::{self, Stubs};
-use regs::{Guest, Regs};
+use memory::Windows;
+pub(crate) use regs::FIXED;
+use regs::{Guest, Held, Regs};
 
 /// Most guest instructions of a block.
 pub(crate) const MOST: usize = 128;
@@ -78,23 +80,67 @@ pub(crate) struct Translation {
     pub(crate) words: usize,
 }
 
+/// An instruction of a block, and how many come before it that R12 does not count yet: one number, so that code out of
+/// line needs to load no more than that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place(pub(crate) u32);
+
+impl Place {
+    /// The last block that has places.
+    pub(crate) const LAST_BLOCK: u32 = (1 << 18) - 1;
+
+    fn new(block: u32, index: usize, since: usize) -> Self {
+        const { assert!(MOST <= 128) };
+        debug_assert!(block <= Self::LAST_BLOCK && index < 128 && since < 128);
+        Self(block << 14 | (index as u32) << 7 | since as u32)
+    }
+    pub(crate) fn block(self) -> u32 {
+        self.0 >> 14
+    }
+    pub(crate) fn index(self) -> u32 {
+        self.0 >> 7 & 127
+    }
+    pub(crate) fn since(self) -> u32 {
+        self.0 & 127
+    }
+}
+
+/// A few jumps to one place.
+#[derive(Clone, Copy, Debug, Default)]
+struct Holes {
+    list: [Option<Hole>; 8],
+    len: usize,
+}
+
+impl Holes {
+    fn push(&mut self, hole: Hole) {
+        self.list[self.len] = Some(hole);
+        self.len += 1;
+    }
+    fn iter(self) -> impl Iterator<Item = Hole> {
+        self.list.into_iter().flatten()
+    }
+}
+
 /// A way out of line for the instruction at `index`.
 struct Slow {
-    holes: Vec<Hole>,
+    holes: Holes,
     /// Where to go on.
     resume: usize,
     index: usize,
     /// Instructions since R12 was last counted down.
     since: usize,
     /// Written back before, and read after the call.
-    spill: Vec<(Reg, Guest)>,
-    reload: Vec<(Reg, Guest)>,
+    spill: Held,
+    reload: Held,
+    /// The host address that the block goes on with.
+    window: Option<memory::Probe>,
 }
 
 /// A branch that is taken out of the middle of a block, or a pause there.
 struct Exit {
     hole: Hole,
-    spill: Vec<(Reg, Guest)>,
+    spill: Held,
     target: u32,
     /// Instructions to count; `None` if they are counted, and the block itself would go on at the target.
     count: Option<u32>,
@@ -118,14 +164,13 @@ pub(crate) struct Translator<'a> {
     slow: Vec<Slow>,
     exits: Vec<Exit>,
     sites: Vec<NewSite>,
-    /// Holes that belong to each site's question to the driver.
-    leaves: Vec<(usize, Hole)>,
+    windows: Windows,
     /// The instruction that is being translated.
     index: usize,
     /// The first instruction that R12 does not count yet.
     segment: usize,
-    /// The host's flags are those of a comparison into this CR field, of this kind.
-    flags: Option<(u32, bool)>,
+    /// The host's flags are those of a comparison into this CR field, by the signed conditions.
+    flags: Option<u32>,
     inline: bool,
 }
 
@@ -146,7 +191,7 @@ pub(crate) fn translate(
         exits: Vec::new(),
         segment: 0,
         sites: Vec::new(),
-        leaves: Vec::new(),
+        windows: Windows::default(),
         index: 0,
         flags: None,
         inline,
@@ -216,14 +261,14 @@ impl Translator<'_> {
             return then;
         }
         let done = match op.primary() {
-            32..=45 => self.memory_d(op),
+            32..=45 => self.memory(op),
             46 | 47 => self.multiple(op, op.primary() == 47),
             48..=55 => {
                 let (store, double) = (op.primary() >= 52, op.primary() & 2 != 0);
                 self.float_access(op, None, store, double, op.primary() & 1 != 0)
             }
             59 | 63 => self.float(op),
-            31 => self.integer_x(op) || self.memory_x(op) || self.system(op),
+            31 => self.integer_x(op) || self.memory(op) || self.system(op),
             19 => self.condition_logic(op),
             3 => self.trap(op),
             _ => self.integer_d(op),
@@ -236,9 +281,15 @@ impl Translator<'_> {
 
     /// Writes every changed guest register back; they stay where they are. Leaves the flags alone.
     fn flush(&mut self) {
-        for (host, guest) in self.regs.take_dirty() {
+        for (host, guest) in self.regs.take_dirty().iter() {
             self.e.store(guest.place(), host);
         }
+    }
+
+    /// Holds nothing any more but the registers that are always held; whatever was changed is written back.
+    fn forget(&mut self) {
+        self.regs.forget();
+        self.windows.forget_all();
     }
 
     /// The host register that holds guest register `guest`.
@@ -255,6 +306,7 @@ impl Translator<'_> {
     /// A host register for guest register `guest`, whose old value does not matter.
     fn write(&mut self, guest: impl Into<Guest>) -> Reg {
         let guest = guest.into();
+        self.windows.forget(guest);
         let host = match self.regs.held(guest) {
             Some(host) => host,
             None => self.claim(guest),
@@ -265,6 +317,8 @@ impl Translator<'_> {
 
     /// The host register that holds guest register `guest`, to be changed.
     fn modify(&mut self, guest: impl Into<Guest>) -> Reg {
+        let guest = guest.into();
+        self.windows.forget(guest);
         let host = self.read(guest);
         self.regs.soil(host);
         host
@@ -284,21 +338,23 @@ impl Translator<'_> {
         (op.ra() != 0).then(|| self.read(op.ra()))
     }
 
-    /// Arguments of a call to the core for the instruction at `index`.
-    fn call_arguments(&mut self, index: usize, since: usize) {
-        let word = self.source.words[index];
-        self.e.mov_imm(RSI, word);
-        self.e.mov_imm(RDX, self.source.pc.wrapping_add(4 * index as u32));
+    /// EAX <- where the instruction at `index` stands.
+    fn load_place(&mut self, index: usize, since: usize) {
+        self.e.mov_imm(RAX, Place::new(self.source.block, index, since).0);
+    }
+
+    /// Arguments of a call to the core for this instruction.
+    fn call_arguments(&mut self) {
+        let word = self.word();
+        self.load_place(self.index, self.index - self.segment);
         self.e.mov_imm64(RCX, (self.handler)(word) as u64);
-        self.e.mov_imm(R8, self.source.block);
-        self.e.mov_imm(R9, since as u32);
     }
 
     /// The core executes this instruction.
     fn call(&mut self) {
         self.flush();
-        self.regs.forget();
-        self.call_arguments(self.index, self.index - self.segment);
+        self.forget();
+        self.call_arguments();
         let hole = self.e.call();
         self.bind_far(hole, self.stubs.call);
     }
@@ -306,7 +362,7 @@ impl Translator<'_> {
     /// The core executes this instruction, and tells where to go on.
     fn call_and_end(&mut self) {
         self.flush();
-        self.call_arguments(self.index, self.index - self.segment);
+        self.call_arguments();
         let hole = self.e.jump();
         self.bind_far(hole, self.stubs.call_and_end);
     }
@@ -318,21 +374,22 @@ impl Translator<'_> {
 
     /// Marks the place from which slow ways go out of line: guest registers as they are now belong to the state before
     /// the instruction.
-    fn slow_way(&self, holes: Vec<Hole>) -> Slow {
+    fn slow_way(&self) -> Slow {
         Slow {
-            holes,
+            holes: Holes::default(),
             resume: 0,
             index: self.index,
             since: self.index - self.segment,
-            spill: self.regs.dirty().collect(),
-            reload: Vec::new(),
+            spill: self.regs.dirty(),
+            reload: Held::default(),
+            window: None,
         }
     }
 
     /// The place where the block goes on after a slow way; guest registers as they are now are read anew there.
     fn resume_here(&mut self, mut slow: Slow) {
         slow.resume = self.e.here();
-        slow.reload = self.regs.all().collect();
+        slow.reload = self.regs.all();
         self.slow.push(slow);
     }
 
@@ -340,9 +397,15 @@ impl Translator<'_> {
     /// is a point where interrupts are taken.
     ///
     /// ```text
+    /// R12 -= instructions; if R12 > 0 jump to the target's block (onwards, until it is known)
+    /// ask the driver
+    /// ```
+    /// To another page:
+    /// ```text
     /// R12 -= instructions; if R12 <= 0 ask the driver
-    /// if another page: if fetch_table[target] != key ask the driver
-    /// jump to the target's block (the driver, until it is known)
+    /// if fetch_table[target] != key ask the driver
+    /// jump to the target's block (onwards, until it is known)
+    /// ask the driver
     /// ```
     fn go_to(&mut self, target: u32, sampling: bool) {
         self.go_to_counting(target, sampling, self.count());
@@ -354,30 +417,41 @@ impl Translator<'_> {
     }
 
     fn go_to_counting(&mut self, target: u32, sampling: bool, count: u32) {
-        let site = self.sites.len();
         self.e.alu64_imm(Alu::Sub, R12, count);
-        if sampling {
-            let hole = self.e.jump_if(Cond::LessEqual);
-            self.leaves.push((site, hole));
-        }
+        let mut ask = Holes::default();
         let mut key = None;
-        if (target ^ self.source.pc) & !0xFFF != 0 {
+        let elsewhere = (target ^ self.source.pc) & !0xFFF != 0;
+        if elsewhere {
+            if sampling {
+                ask.push(self.e.jump_if(Cond::LessEqual));
+            }
             self.e.load64(RCX, frame::FETCH_TABLE);
             self.e.mov_imm64(RAX, u64::MAX);
             key = Some((self.source.at + self.e.here() - 8) as u32);
             self.e.alu64_mem(Alu::Cmp, RAX, Mem::new(RCX, frame::fetch_slot(target)));
-            let hole = self.e.jump_if(Cond::NotEqual);
-            self.leaves.push((site, hole));
+            ask.push(self.e.jump_if(Cond::NotEqual));
         }
-        let hole = self.e.jump();
-        self.leaves.push((site, hole));
+        let hole = if sampling && !elsewhere { self.e.jump_if(Cond::Greater) } else { self.e.jump() };
+        ask.push(hole);
         let jump = Some((self.source.at + hole.0) as u32);
-        self.sites.push(NewSite { target, sampling, jump, stub: 0, key });
+        self.ask_driver(ask, NewSite { target, sampling, jump, stub: 0, key });
+    }
+
+    /// The driver finds the block to go on with.
+    fn ask_driver(&mut self, holes: Holes, site: NewSite) {
+        for hole in holes.iter() {
+            self.e.bind_here(hole);
+        }
+        let stub = (self.source.at + self.e.here()) as u32;
+        self.e.mov_imm(RAX, self.source.first_site + self.sites.len() as u32);
+        let hole = self.e.jump();
+        self.bind_far(hole, self.stubs.leave);
+        self.sites.push(NewSite { stub, ..site });
     }
 
     /// The block goes on after this instruction, but may pause there, as it is a point where interrupts are taken.
     fn pause(&mut self) {
-        let spill = self.regs.dirty().collect();
+        let spill = self.regs.dirty();
         self.e.alu64_imm(Alu::Sub, R12, self.count());
         let hole = self.e.jump_if(Cond::LessEqual);
         self.exits.push(Exit { hole, spill, target: self.pc().wrapping_add(4), count: None });
@@ -393,53 +467,49 @@ impl Translator<'_> {
         self.bind_far(hole, self.stubs.indirect);
     }
 
-    /// Emits what stands behind the block: slow ways, and the questions to the driver.
+    /// Emits what stands behind the block: slow ways, and ways out of its middle.
     fn out_of_line(&mut self) {
         for slow in core::mem::take(&mut self.slow) {
-            for hole in slow.holes {
+            for hole in slow.holes.iter() {
                 self.e.bind_here(hole);
             }
-            for (host, guest) in slow.spill {
+            for (host, guest) in slow.spill.iter() {
                 self.e.store(guest.place(), host);
             }
-            self.call_arguments(slow.index, slow.since);
+            self.load_place(slow.index, slow.since);
             let hole = self.e.call();
-            self.bind_far(hole, self.stubs.call);
-            for (host, guest) in slow.reload {
+            self.bind_far(hole, self.stubs.slow);
+            for (host, guest) in slow.reload.iter() {
                 self.e.load(host, guest.place());
+            }
+            let mut exit = Holes::default();
+            if let Some(probe) = slow.window {
+                self.probe(&probe, &mut exit);
             }
             let hole = self.e.jump();
             self.e.bind(hole, slow.resume);
+            if slow.window.is_some() {
+                // What the slow way left in registers is in memory, too.
+                for hole in exit.iter() {
+                    self.e.bind_here(hole);
+                }
+                let next = self.source.pc.wrapping_add(4 * (slow.index as u32 + 1));
+                self.go_to_counting(next, false, slow.since as u32 + 1);
+            }
         }
         for exit in core::mem::take(&mut self.exits) {
             self.e.bind_here(exit.hole);
-            for (host, guest) in exit.spill {
+            for (host, guest) in exit.spill.iter() {
                 self.e.store(guest.place(), host);
             }
+            let target = exit.target;
             match exit.count {
-                Some(count) => self.go_to_counting(exit.target, true, count),
+                Some(count) => self.go_to_counting(target, true, count),
                 None => {
-                    let hole = self.e.jump();
-                    self.leaves.push((self.sites.len(), hole));
-                    self.sites.push(NewSite {
-                        target: exit.target,
-                        sampling: true,
-                        jump: None,
-                        stub: 0,
-                        key: None,
-                    });
+                    let site = NewSite { target, sampling: true, jump: None, stub: 0, key: None };
+                    self.ask_driver(Holes::default(), site);
                 }
             }
-        }
-        let leaves = core::mem::take(&mut self.leaves);
-        for site in 0..self.sites.len() {
-            self.sites[site].stub = (self.source.at + self.e.here()) as u32;
-            for (_, hole) in leaves.iter().filter(|(owner, _)| *owner == site) {
-                self.e.bind_here(*hole);
-            }
-            self.e.mov_imm(RAX, self.source.first_site + site as u32);
-            let hole = self.e.jump();
-            self.bind_far(hole, self.stubs.leave);
         }
     }
 }

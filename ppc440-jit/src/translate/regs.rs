@@ -1,18 +1,23 @@
-//! Which host register holds which guest register within a block. The translator emits what this decides.
+//! Which host register holds which guest register. The busiest guest registers (counted over Linux and its programs)
+//! have a host register for good, in every block, so that blocks hand them to each other without a store or a load;
+//! the others share what is left from their first use to the end of the block or to the next call. The translator
+//! emits what this decides.
 
-use crate::emit::{Mem, R8, R9, R10, R11, R13, RBX, RDI, RSI, Reg};
+use crate::emit::{Mem, R8, R9, R10, R11, R13, R14, RBX, RDI, RSI, Reg};
 
 use super::{field, gpr_place};
 
-/// Guest registers that may be held: GPR 0-31 by number, then four more.
+/// Guest registers that may be held: GPR 0-31 by number, two more, then host addresses that memory accesses share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Guest(u8);
 
-pub(super) const CR: Guest = Guest(32);
-pub(super) const XER: Guest = Guest(33);
-pub(super) const LR: Guest = Guest(34);
-pub(super) const CTR: Guest = Guest(35);
-const GUESTS: usize = 36;
+pub(super) const LR: Guest = Guest(32);
+pub(super) const CTR: Guest = Guest(33);
+/// The first of [`WINDOWS`] host addresses, which are no registers of the guest and lie nowhere in memory.
+const WINDOW: u8 = 34;
+/// Host addresses that may be held at a time.
+pub(super) const WINDOWS: usize = 2;
+const GUESTS: usize = WINDOW as usize + WINDOWS;
 
 impl From<usize> for Guest {
     fn from(gpr: usize) -> Self {
@@ -21,11 +26,23 @@ impl From<usize> for Guest {
 }
 
 impl Guest {
+    /// Host address number `number`.
+    pub(super) fn window(number: usize) -> Self {
+        Self(WINDOW + (number % WINDOWS) as u8)
+    }
+
+    fn is_window(self) -> bool {
+        self.0 >= WINDOW
+    }
+
+    /// The host register that always holds it.
+    pub(super) fn always_in(self) -> Option<Reg> {
+        fixed(self)
+    }
+
     /// Where it lies in memory.
     pub(super) fn place(self) -> Mem {
         match self {
-            CR => field!(cr),
-            XER => field!(xer),
             LR => field!(lr),
             CTR => field!(ctr),
             Self(gpr) => gpr_place(usize::from(gpr)),
@@ -33,8 +50,17 @@ impl Guest {
     }
 }
 
-/// Host registers that hold guest registers.
-const HOSTS: [Reg; 8] = [RBX, RSI, RDI, R8, R9, R10, R11, R13];
+/// Host registers that always hold the same guest register: its number.
+pub(crate) const FIXED: [(Reg, usize); 6] = [(RBX, 9), (RSI, 1), (RDI, 3), (R8, 10), (R9, 31), (R10, 4)];
+
+/// Host registers that hold others within a block. The last [`WINDOWS`] of them may hold a window, as functions that
+/// translated code calls keep them.
+const HOSTS: [Reg; 3] = [R11, R13, R14];
+
+/// The host register of a guest register that always has one.
+fn fixed(guest: Guest) -> Option<Reg> {
+    FIXED.iter().find(|(_, gpr)| *gpr == usize::from(guest.0)).map(|(host, _)| *host)
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
@@ -51,6 +77,18 @@ pub(super) struct Regs {
     next: usize,
 }
 
+/// Host registers with the guest registers that they hold.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Held {
+    list: [Option<(Reg, Guest)>; HOSTS.len()],
+}
+
+impl Held {
+    pub(super) fn iter(self) -> impl Iterator<Item = (Reg, Guest)> {
+        self.list.into_iter().flatten()
+    }
+}
+
 impl Regs {
     pub(super) fn new() -> Self {
         Self { slots: [Slot::default(); HOSTS.len()], of_guest: [None; GUESTS], next: 0 }
@@ -58,6 +96,9 @@ impl Regs {
 
     /// The host register of `guest`, which stays its until [`Regs::unpin`].
     pub(super) fn held(&mut self, guest: Guest) -> Option<Reg> {
+        if let Some(host) = fixed(guest) {
+            return Some(host);
+        }
         let slot = usize::from(self.of_guest[usize::from(guest.0)]?);
         self.slots[slot].pinned = true;
         Some(HOSTS[slot])
@@ -67,7 +108,7 @@ impl Regs {
     pub(super) fn claim(&mut self, guest: Guest) -> (Reg, Option<Guest>) {
         let free = self.slots.iter().position(|slot| slot.guest.is_none());
         let slot = free.unwrap_or_else(|| {
-            // An instruction pins five at most, so one is always found.
+            // An instruction pins fewer than there are, so one is always found.
             loop {
                 let at = self.next;
                 self.next = (self.next + 1) % HOSTS.len();
@@ -76,6 +117,16 @@ impl Regs {
                 }
             }
         });
+        self.take(slot, guest)
+    }
+
+    /// A host register for window `number`, as [`Regs::claim`] gives one; `None` if the instruction at hand needs it.
+    pub(super) fn claim_window(&mut self, number: usize) -> Option<(Reg, Option<Guest>)> {
+        let slot = HOSTS.len() - WINDOWS + number % WINDOWS;
+        (!self.slots[slot].pinned).then(|| self.take(slot, Guest::window(number)))
+    }
+
+    fn take(&mut self, slot: usize, guest: Guest) -> (Reg, Option<Guest>) {
         let old = self.slots[slot];
         if let Some(old) = old.guest {
             self.of_guest[usize::from(old.0)] = None;
@@ -83,6 +134,13 @@ impl Regs {
         self.slots[slot] = Slot { guest: Some(guest), dirty: false, pinned: true };
         self.of_guest[usize::from(guest.0)] = Some(slot as u8);
         (HOSTS[slot], old.guest.filter(|_| old.dirty))
+    }
+
+    /// `guest` is held no more; it was not changed.
+    pub(super) fn release(&mut self, guest: Guest) {
+        if let Some(slot) = self.of_guest[usize::from(guest.0)].take() {
+            self.slots[usize::from(slot)] = Slot::default();
+        }
     }
 
     /// The register's value is no longer what memory has.
@@ -100,25 +158,34 @@ impl Regs {
         }
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = (Reg, Guest)> + '_ {
-        self.slots.iter().zip(HOSTS).filter_map(|(slot, host)| Some((host, slot.guest?)))
+    /// What is held of the guest's registers besides the fixed ones.
+    pub(super) fn all(&self) -> Held {
+        self.select(|slot| slot.guest.is_some_and(|guest| !guest.is_window()))
     }
 
-    pub(super) fn dirty(&self) -> impl Iterator<Item = (Reg, Guest)> + '_ {
-        let dirty = |(slot, host): (&Slot, Reg)| slot.guest.filter(|_| slot.dirty).map(|guest| (host, guest));
-        self.slots.iter().zip(HOSTS).filter_map(dirty)
+    /// What must be written back before the core looks.
+    pub(super) fn dirty(&self) -> Held {
+        self.select(|slot| slot.dirty)
+    }
+
+    fn select(&self, wanted: impl Fn(&Slot) -> bool) -> Held {
+        let mut held = Held::default();
+        for ((to, slot), host) in held.list.iter_mut().zip(&self.slots).zip(HOSTS) {
+            *to = slot.guest.filter(|_| wanted(slot)).map(|guest| (host, guest));
+        }
+        held
     }
 
     /// What must be written back; it counts as written afterwards.
-    pub(super) fn take_dirty(&mut self) -> alloc::vec::Vec<(Reg, Guest)> {
-        let dirty = self.dirty().collect();
+    pub(super) fn take_dirty(&mut self) -> Held {
+        let dirty = self.dirty();
         for slot in &mut self.slots {
             slot.dirty = false;
         }
         dirty
     }
 
-    /// Nothing is held any more; whatever was changed is written back.
+    /// Nothing but the fixed registers is held any more; whatever was changed is written back.
     pub(super) fn forget(&mut self) {
         *self = Self::new();
     }

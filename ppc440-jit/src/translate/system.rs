@@ -5,7 +5,7 @@ use core::mem::offset_of;
 use ppc440_core::op::Op;
 use ppc440_core::state::CpuState;
 
-use super::regs::{CR, CTR, LR, XER};
+use super::regs::{CTR, LR};
 use super::{Translator, field, state};
 use crate::emit::{Alu, Mem, RAX};
 
@@ -32,21 +32,11 @@ impl Translator<'_> {
             // dcbtst, dcbt, icbt, dcba, mbar, msync
             246 | 278 | 22 | 758 | 854 | 598 => {}
             19 => {
-                let cr = self.read(CR);
+                self.load_cr();
                 let rt = self.write(op.rt());
-                self.e.mov(rt, cr);
+                self.e.mov(rt, RAX);
             }
-            144 => {
-                let mask = (0..8)
-                    .filter(|field| op.fxm() & (0x80 >> field) != 0)
-                    .fold(0, |mask, field| mask | 0xF000_0000u32 >> (4 * field));
-                let rs = self.read(op.rt());
-                let cr = self.modify(CR);
-                self.e.mov(RAX, rs);
-                self.e.alu_imm(Alu::And, RAX, mask);
-                self.e.alu_imm(Alu::And, cr, !mask);
-                self.e.alu(Alu::Or, cr, RAX);
-            }
+            144 => self.move_to_cr(op),
             83 if !self.user() => {
                 let rt = self.write(op.rt());
                 self.e.load(rt, field!(msr));
@@ -61,11 +51,14 @@ impl Translator<'_> {
     fn move_from_spr(&mut self, op: Op) -> bool {
         let spr = op.spr();
         let register = match spr {
-            1 => Some(XER),
             8 => Some(LR),
             9 => Some(CTR),
             _ => None,
         };
+        if spr == 1 {
+            self.move_from_xer(op);
+            return true;
+        }
         if let Some(register) = register {
             let from = self.read(register);
             let rt = self.write(op.rt());
