@@ -106,6 +106,43 @@ impl Program {
         Self { state: state(&mut random), ram }
     }
 
+    /// As [`Program::new`], but the program may write its own page of code, and one of its base registers points
+    /// there: words of the program are loaded, changed and stored over others, now and then a line of it is zeroed.
+    #[must_use]
+    pub fn self_modifying(seed: u64) -> Self {
+        let mut program = Self::new(seed);
+        let mut random = Random::new(seed ^ 0x5E1F);
+        let code = &mut program.ram[CODE_PA as usize..][..0x1_0000];
+        let length = code.iter().rposition(|byte| *byte != 0).map_or(0, |last| last / 4 + 1);
+        // Whatever becomes of the jump at its end, there is another one.
+        for group in code[4 * length..].chunks_exact_mut(4 * BACK.len()) {
+            for (place, word) in group.chunks_exact_mut(4).zip(BACK) {
+                place.copy_from_slice(&word.to_be_bytes());
+            }
+        }
+        let base = CODE + 4 * random.below(length as u32);
+        for word in program.ram[CODE_PA as usize..][..4 * length].chunks_exact_mut(4) {
+            // `body` sets base registers anew with lis and ori: r31 is set to this one.
+            let (lis, ori) = (15 << 26 | 31 << 21, 24 << 26 | 31 << 21 | 31 << 16);
+            match u32::from_be_bytes([word[0], word[1], word[2], word[3]]) {
+                it if it == lis | BASES[3].1 >> 16 => {
+                    word.copy_from_slice(&(lis | base >> 16).to_be_bytes());
+                }
+                it if it == ori | BASES[3].1 & 0xFFFF => {
+                    word.copy_from_slice(&(ori | base & 0xFFFF).to_be_bytes());
+                }
+                _ => {}
+            }
+        }
+        program.state.gpr[31] = base;
+        for entry in &mut program.state.tlb {
+            if entry.word0 & 0xFFFF_FC00 == CODE && entry.word0 & TlbEntry::V != 0 {
+                entry.word2 |= TlbEntry::UW;
+            }
+        }
+        program
+    }
+
     /// An address of the program with the instruction word there, for messages.
     #[must_use]
     pub fn show(&self, pc: u32) -> String {
@@ -179,6 +216,8 @@ fn state(random: &mut Random) -> CpuState {
 /// Registers that hold addresses: they are never a target except of update forms, and are set again now and then.
 const BASES: [(u32, u32); 4] =
     [(28, DATA + 0x8000), (29, ODD - 0x20), (30, ODD + 0x0FF0), (31, ODD + 0x33F8)];
+/// lis r12; mtctr r12; bctr: to the program's start.
+const BACK: [u32; 3] = [15 << 26 | 12 << 21 | CODE >> 16, 0x7D89_03A6, 0x4E80_0420];
 /// Holds a small index.
 const INDEX: u32 = 27;
 
@@ -227,7 +266,7 @@ fn body(random: &mut Random) -> Vec<u32> {
         }
     }
     // Back to the start, however far.
-    words.extend([15 << 26 | 12 << 21 | CODE >> 16, 0x7D89_03A6, 0x4E80_0420]);
+    words.extend(BACK);
     words
 }
 

@@ -169,8 +169,9 @@ impl TestBus {
     /// # Panics
     /// If not all of it is RAM.
     pub fn write_ram(&self, pa: u64, bytes: &[u8]) {
-        for (at, byte) in (pa..).zip(bytes) {
-            self.inner.poke(at, *byte);
+        let mut done = 0;
+        while done < bytes.len() {
+            done += self.inner.poke_page(pa + done as u64, &bytes[done..]);
         }
     }
 
@@ -216,10 +217,13 @@ impl Inner {
         let bytes = unsafe { &*page.get() };
         out.extend_from_slice(&bytes[offset..(offset + most).min(4096)]);
     }
-    fn poke(&self, pa: u64, byte: u8) {
+    /// Writes bytes at `pa`, no further than the end of their page; returns how many.
+    fn poke_page(&self, pa: u64, bytes: &[u8]) -> usize {
         let (page, offset) = self.cell(pa);
-        // SAFETY: as in `peek_page`; the memory is in a cell.
-        unsafe { page.get().cast::<u8>().add(offset).write(byte) }
+        let count = bytes.len().min(4096 - offset);
+        // SAFETY: as in `peek_page`; the memory is in a cell, and the caller's bytes are elsewhere.
+        unsafe { page.get().cast::<u8>().add(offset).copy_from_nonoverlapping(bytes.as_ptr(), count) };
+        count
     }
 }
 
