@@ -1,7 +1,7 @@
-//! The program `vmm-static`: the same as `vmm` with a board and a backend linked in, for hosts without dlopen.
+//! The program `vmm-static`: the same as `vmm` with a board and backends linked in, for hosts without dlopen.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    vmm_cli::main(&[&board_bamboo::PLUGIN, &backend_interp::PLUGIN])
+    vmm_cli::main(&[&board_bamboo::PLUGIN, &backend_interp::PLUGIN, &backend_kvm::PLUGIN])
 }
