@@ -56,8 +56,13 @@ pub struct Shadow<S, P = RoundRobin> {
     of_shift: [u16; 19],
     shifts: u32,
     pinned: u16,
+    /// A context (above 32 bits) and a page of 1 KiB in it that no shadow covers, until one is made.
+    absent: u64,
     stats: Stats,
 }
+
+/// No context and page.
+const NOWHERE: u64 = u64::MAX;
 
 impl<S: SlotStorage, P: ReplacementPolicy> Shadow<S, P> {
     /// Bookkeeping in `storage`, whose slots are emptied, for a sink with `contexts` contexts (1 to
@@ -106,6 +111,7 @@ impl<S: SlotStorage, P: ReplacementPolicy> Shadow<S, P> {
             of_shift: [0; 19],
             shifts: 0,
             pinned: 0,
+            absent: NOWHERE,
             stats: Stats::default(),
         })
     }
@@ -189,7 +195,12 @@ impl<S: SlotStorage, P: ReplacementPolicy> Shadow<S, P> {
         sink: &mut K,
     ) -> Result<ShadowPage, Fault> {
         let current = self.contexts.is(ctx.0, mode);
-        if current && let Some(slot) = self.find(ctx.0, ea.0) {
+        // The guest's miss handler comes back to the page that was just not found.
+        let place = u64::from(ctx.0) << 32 | u64::from(ea.0 >> MIN_SHIFT);
+        if current
+            && self.absent != place
+            && let Some(slot) = self.find(ctx.0, ea.0)
+        {
             let slots = self.storage.slots_mut();
             let page = slots[usize::from(slot)].page();
             if !page.allows(access) {
@@ -205,7 +216,12 @@ impl<S: SlotStorage, P: ReplacementPolicy> Shadow<S, P> {
             Ok(found) => found,
             Err(fault) => {
                 match fault {
-                    Fault::Miss => self.stats.guest_misses += 1,
+                    Fault::Miss => {
+                        if current {
+                            self.absent = place;
+                        }
+                        self.stats.guest_misses += 1;
+                    }
                     Fault::Protection => self.stats.protection_faults += 1,
                 }
                 return Err(fault);
@@ -245,7 +261,7 @@ impl<S: SlotStorage, P: ReplacementPolicy> Shadow<S, P> {
         sink: &mut K,
     ) {
         let entry = tlb.with_word(index, ws, value, stid);
-        self.set_entry(tlb, index, entry, sink);
+        self.replace(tlb, index, entry, sink);
     }
 
     /// Replaces entry `index` as a whole, and drops what became stale as [`tlbwe`](Self::tlbwe) does.
@@ -256,21 +272,52 @@ impl<S: SlotStorage, P: ReplacementPolicy> Shadow<S, P> {
         entry: TlbEntry,
         sink: &mut K,
     ) {
+        self.replace(tlb, index, entry.masked(), sink);
+    }
+
+    /// As [`set_entry`](Self::set_entry), with an entry that has no unimplemented bits. Inlined, as the entry is then
+    /// in registers: written as words and read again as a whole it would stall the processor.
+    #[inline(always)]
+    fn replace<K: ShadowSink + ?Sized, const N: usize>(
+        &mut self,
+        tlb: &mut Tlb<N>,
+        index: u8,
+        entry: TlbEntry,
+        sink: &mut K,
+    ) {
         self.stats.tlb_writes += 1;
         let index = index & (N - 1) as u8;
         let old = tlb.entry(index);
-        let entry = entry.masked();
-        // What is not valid has no shadows, and writing the same again makes nothing stale.
-        if old == entry {
+        // Writing the same again makes nothing stale.
+        if old.word0 == entry.word0
+            && old.word1 == entry.word1
+            && old.word2 == entry.word2
+            && old.tid == entry.tid
+        {
             return;
         }
-        tlb.set_entry(index, entry);
+        tlb.put(index, entry);
+        let moved = old.word0 != entry.word0 || old.tid != entry.tid;
+        // What is not valid has no shadows.
+        if self.of_entry[usize::from(index) % MAX_ENTRIES] != NONE || (moved && entry.valid()) {
+            self.follow(tlb, index, moved, &entry, sink);
+        }
+    }
+
+    /// Drops what became stale when entry `index` became `entry`; `moved` tells that it is another page now.
+    fn follow<K: ShadowSink + ?Sized, const N: usize>(
+        &mut self,
+        tlb: &Tlb<N>,
+        index: u8,
+        moved: bool,
+        entry: &TlbEntry,
+        sink: &mut K,
+    ) {
         let mut budget = WALK_LIMIT;
         let mut lost = [0; 4];
-        let moved = old.word0 != entry.word0 || old.tid != entry.tid;
         if self.of_entry[usize::from(index) % MAX_ENTRIES] != NONE {
             let changed = |slot: &Slot, contexts: &Contexts| {
-                contexts.mode(slot.context).is_none_or(|mode| !still_gives(&entry, slot, mode))
+                contexts.mode(slot.context).is_none_or(|mode| !still_gives(entry, slot, mode))
             };
             self.drop_of_entry(index, changed, &mut budget, &mut lost, sink);
             if moved && self.of_entry[usize::from(index) % MAX_ENTRIES] != NONE {
@@ -282,7 +329,7 @@ impl<S: SlotStorage, P: ReplacementPolicy> Shadow<S, P> {
             let overlaps = tlb.overlaps(index);
             if overlaps != 0 {
                 self.stats.overlaps += 1;
-                self.drop_overlapped(overlaps, index, &entry, &mut budget, &mut lost, sink);
+                self.drop_overlapped(overlaps, index, entry, &mut budget, &mut lost, sink);
             }
         }
         if lost != [0; 4] {
@@ -390,6 +437,7 @@ impl<S: SlotStorage, P: ReplacementPolicy> Shadow<S, P> {
         page: &ShadowPage,
         sink: &mut K,
     ) -> u16 {
+        self.absent = NOWHERE;
         let shift = page.size.trailing_zeros();
         let place = bucket_of(self.storage.slots(), ctx, page.ea.0, shift);
         self.shorten(place, sink);

@@ -103,10 +103,14 @@ impl Tag {
         Self {
             key: Self::probe(EffectiveAddress(entry.word0 & size.mask()), entry.ts(), entry.tid as u8),
             mask: Self::probe(EffectiveAddress(size.mask()), true, tid_mask),
-            frame: u64::from(entry.erpn()) << 32 | u64::from(entry.word1 & size.mask()),
+            frame: Self::frame(entry, size),
             word2: entry.word2,
             size,
         }
+    }
+
+    fn frame(entry: &TlbEntry, size: PageSize) -> u64 {
+        u64::from(entry.erpn()) << 32 | u64::from(entry.word1 & size.mask())
     }
 
     const fn probe(ea: EffectiveAddress, ts: bool, pid: u8) -> u64 {
@@ -224,6 +228,7 @@ impl<const N: usize> Tlb<N> {
     }
 
     /// Entry `index` as it would be after the `tlbwe` with these operands.
+    #[inline]
     pub(crate) fn with_word(&self, index: u8, ws: u8, value: u32, stid: u8) -> TlbEntry {
         let mut entry = self.entry(index);
         match ws {
@@ -239,28 +244,56 @@ impl<const N: usize> Tlb<N> {
     ///
     /// Users of shadows call [`Shadow::set_entry`](crate::Shadow::set_entry) instead.
     pub fn set_entry(&mut self, index: u8, entry: TlbEntry) {
+        self.put(index, entry.masked());
+    }
+
+    /// Replaces entry `index` by one without unimplemented bits. Word by word: `entry` was made so a moment ago, and
+    /// to read it as a whole would wait until its words have left the store buffer.
+    #[inline(always)]
+    pub(crate) fn put(&mut self, index: u8, entry: TlbEntry) {
         let slot = Self::slot(index);
-        let bit = 1u64 << slot;
-        let old = self.entries[slot];
-        if let Some(size) = matchable(&old) {
-            let code = usize::from(size.code());
-            self.buckets[bucket(old.word0, hash_size(u32::from(size.code())))] &= !bit;
-            self.of_size[code] &= !bit;
-            if self.of_size[code] == 0 {
-                self.set_sizes(self.sizes & !(1 << code));
-            }
+        let held = &mut self.entries[slot];
+        let moved = held.word0 != entry.word0 || held.tid != entry.tid;
+        if moved {
+            self.unindex(slot);
         }
-        let entry = entry.masked();
-        self.entries[slot] = entry;
-        if let Some(size) = matchable(&entry) {
-            let code = usize::from(size.code());
-            self.buckets[bucket(entry.word0, hash_size(u32::from(size.code())))] |= bit;
-            if self.of_size[code] == 0 {
-                self.set_sizes(self.sizes | 1 << code);
-            }
-            self.of_size[code] |= bit;
-            self.tags[slot] = Tag::new(&entry, size);
+        let held = &mut self.entries[slot];
+        held.word0 = entry.word0;
+        held.word1 = entry.word1;
+        held.word2 = entry.word2;
+        held.tid = entry.tid;
+        if moved {
+            self.index(slot);
+        } else if let Some(size) = matchable(&entry) {
+            // The page stays where it is in the index; what a match gives may be new.
+            let tag = &mut self.tags[slot];
+            (tag.frame, tag.word2) = (Tag::frame(&entry, size), entry.word2);
         }
+    }
+
+    /// Takes entry `slot` out of the index.
+    fn unindex(&mut self, slot: usize) {
+        let entry = &self.entries[slot];
+        let Some(size) = matchable(entry) else { return };
+        let (bit, code) = (1u64 << slot, usize::from(size.code()));
+        self.buckets[bucket(entry.word0, hash_size(code as u32))] &= !bit;
+        self.of_size[code] &= !bit;
+        if self.of_size[code] == 0 {
+            self.set_sizes(self.sizes & !(1 << code));
+        }
+    }
+
+    /// Puts entry `slot` into the index.
+    fn index(&mut self, slot: usize) {
+        let entry = &self.entries[slot];
+        let Some(size) = matchable(entry) else { return };
+        let (bit, code) = (1u64 << slot, usize::from(size.code()));
+        self.buckets[bucket(entry.word0, hash_size(code as u32))] |= bit;
+        self.tags[slot] = Tag::new(entry, size);
+        if self.of_size[code] == 0 {
+            self.set_sizes(self.sizes | 1 << code);
+        }
+        self.of_size[code] |= bit;
     }
 
     /// Translates the access to `ea` in `mode`.

@@ -298,7 +298,7 @@ impl<B: Bus> Interpreter<B> {
                 }
                 core.cross_page(pc);
             } else if flow as u32 & Flow::Pair as u32 != 0 {
-                pc = core.state.pc.wrapping_add(4);
+                pc = pc.wrapping_add(8);
                 if pc & 0xFFF != 0 {
                     continue;
                 }

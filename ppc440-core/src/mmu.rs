@@ -83,6 +83,8 @@ struct Fast {
     base: u64,
     /// Guest pages above 4 KB that translations in the table were cut from, with their contexts.
     large: Vec<(ContextId, ShadowPage)>,
+    /// The contexts that occur in `large`, one bit each, perhaps with some that no longer do.
+    large_contexts: u64,
     recorder: Option<Box<Recorder>>,
 }
 
@@ -153,6 +155,7 @@ impl ShadowSink for Fast {
         let room = self.large.len() < LARGE;
         if page.size > 4096 && room && !self.large.contains(&(ctx, *page)) {
             self.large.push((ctx, *page));
+            self.large_contexts |= 1 << ctx.0;
         }
     }
 
@@ -183,6 +186,7 @@ impl ShadowSink for Fast {
 
     fn drop_context(&mut self, ctx: ContextId) {
         self.large.retain(|held| held.0 != ctx);
+        self.large_contexts &= !(1 << ctx.0);
         let context = usize::from(ctx.0);
         if self.used & (1 << context) != 0 {
             self.used &= !(1 << context);
@@ -193,6 +197,7 @@ impl ShadowSink for Fast {
 
     fn drop_all(&mut self) {
         self.large.clear();
+        self.large_contexts = 0;
         self.used = 0;
         self.data.fill([DataEntry::EMPTY; DATA]);
         self.fetch.fill([FetchEntry::EMPTY; FETCH]);
@@ -208,24 +213,37 @@ pub(crate) struct Resolved {
     pub(crate) block: u32,
 }
 
+/// What follows from PID and MSR.
+#[derive(Clone, Copy, Debug)]
+struct Selection {
+    /// PID, MSR\[PR, IS, DS\] and `slow_data` in one word, which is compared at every PID write, interrupt and return;
+    /// [`UNSELECTED`] if the rest means nothing.
+    key: u32,
+    fetch_mode: Mode,
+    data_mode: Mode,
+    fetch_context: ContextId,
+    data_context: ContextId,
+    slow_data: bool,
+}
+
+/// A key that no PID and MSR have.
+const UNSELECTED: u32 = u32::MAX;
+
 /// The core's MMU: shadow bookkeeping, direct-mapped table and the current contexts.
 #[derive(Debug)]
 pub(crate) struct Mmu {
     shadow: Shadow<Vec<Slot>, AnyPolicy>,
     policy: PolicyKind,
     fast: Fast,
-    data_mode: Mode,
-    fetch_mode: Mode,
-    data_context: ContextId,
-    fetch_context: ContextId,
+    now: Selection,
+    /// The selection before this one: an interrupt and its return go back and forth between two.
+    before: Selection,
     /// Where in the table the part of `data_context` begins, or the part that never matches while every access must
     /// be looked at.
     /// The parts of the table that are in use.
     data_part: usize,
     fetch_part: usize,
     /// What `set_mode` was last told; contexts are recycled only there.
-    current: u32,
-    slow_data: bool,
     bypass: bool,
     /// Every reference is recorded, so none may be answered by the table.
     recording: bool,
@@ -237,6 +255,14 @@ impl Mmu {
         let data = vec![[DataEntry::EMPTY; DATA]; PARTS].into_boxed_slice();
         let fetch = vec![[FetchEntry::EMPTY; FETCH]; PARTS].into_boxed_slice();
         let mode = Mode { pid: 0, address_space: false, user: false };
+        let nothing = Selection {
+            key: UNSELECTED,
+            fetch_mode: mode,
+            data_mode: mode,
+            fetch_context: ContextId(0),
+            data_context: ContextId(0),
+            slow_data: false,
+        };
         let mut mmu = Self {
             shadow: Shadow::new(vec![Slot::EMPTY; pages.clamp(1, 65_535)], CONTEXTS, policy.into()),
             policy,
@@ -248,16 +274,13 @@ impl Mmu {
                 limit: u64::MAX,
                 base: 0,
                 large: Vec::new(),
+                large_contexts: 0,
                 recorder: None,
             },
-            data_mode: mode,
-            fetch_mode: mode,
-            data_context: ContextId(0),
-            fetch_context: ContextId(0),
+            now: nothing,
+            before: nothing,
             data_part: 0,
             fetch_part: 0,
-            current: u32::MAX,
-            slow_data: false,
             bypass: false,
             recording: false,
         };
@@ -267,34 +290,50 @@ impl Mmu {
 
     /// Selects the contexts of (PID, MSR). With `slow_data` every data access takes the slow path.
     pub(crate) fn set_mode(&mut self, pid: u8, machine: u32, slow_data: bool) {
-        // One word, as this is compared at every PID write, interrupt and return.
-        let wanted =
-            u32::from(pid) | (machine & (msr::PR | msr::IS | msr::DS)) << 8 | u32::from(slow_data) << 8;
-        if self.current == wanted {
+        let key = u32::from(pid) | (machine & (msr::PR | msr::IS | msr::DS)) << 8 | u32::from(slow_data) << 8;
+        if self.now.key == key {
             return;
         }
-        self.current = wanted;
-        let user = machine & msr::PR != 0;
-        let fetch_mode = Mode { pid, address_space: machine & msr::IS != 0, user };
-        let data_mode = Mode { pid, address_space: machine & msr::DS != 0, user };
-        (self.fetch_mode, self.data_mode) = (fetch_mode, data_mode);
-        self.fetch_context = self.shadow.context(self.fetch_mode, &mut self.fast);
-        self.data_context = if self.data_mode == self.fetch_mode {
-            self.fetch_context
-        } else {
-            self.shadow.context(self.data_mode, &mut self.fast)
-        };
-        self.slow_data = slow_data;
-        if let Some(recorder) = &mut self.fast.recorder {
-            recorder.set_registers(registers(self.fetch_mode, self.data_mode));
+        core::mem::swap(&mut self.now, &mut self.before);
+        if self.now.key != key {
+            self.select(key, pid, machine, slow_data);
+        }
+        if self.fast.recorder.is_some() {
+            self.record_registers();
         }
         self.retag();
     }
 
+    /// Asks for the contexts. Those that are known need not be asked for again: they stand for the same modes until
+    /// one is recycled.
+    #[inline(never)]
+    fn select(&mut self, key: u32, pid: u8, machine: u32, slow_data: bool) {
+        let recycled = self.shadow.stats().recycled_contexts;
+        let (space, data_space) = (machine & msr::IS != 0, machine & msr::DS != 0);
+        let user = machine & msr::PR != 0;
+        let fetch_mode = Mode { pid, address_space: space, user };
+        let data_mode = Mode { pid, address_space: data_space, user };
+        let fetch_context = self.shadow.context(fetch_mode, &mut self.fast);
+        let data_context =
+            if space == data_space { fetch_context } else { self.shadow.context(data_mode, &mut self.fast) };
+        self.now = Selection { key, fetch_mode, data_mode, fetch_context, data_context, slow_data };
+        if self.shadow.stats().recycled_contexts != recycled {
+            self.before.key = UNSELECTED;
+        }
+    }
+
+    #[cold]
+    fn record_registers(&mut self) {
+        let registers = registers(self.now.fetch_mode, self.now.data_mode);
+        if let Some(recorder) = &mut self.fast.recorder {
+            recorder.set_registers(registers);
+        }
+    }
+
     fn retag(&mut self) {
         let part = |context: ContextId, slow| if slow { SLOW } else { usize::from(context.0) };
-        self.data_part = part(self.data_context, self.slow_data || self.bypass || self.recording);
-        self.fetch_part = part(self.fetch_context, self.bypass || self.recording);
+        self.data_part = part(self.now.data_context, self.now.slow_data || self.bypass || self.recording);
+        self.fetch_part = part(self.now.fetch_context, self.bypass || self.recording);
     }
 
     /// Uses no cached translation at all while on: the oracle's way.
@@ -360,8 +399,8 @@ impl Mmu {
     /// Translates through guest TLB and shadows; a RAM page that may be cached enters the table.
     pub(crate) fn resolve(&mut self, tlb: &Tlb, ea: u32, access: Access) -> Result<Resolved, Fault> {
         let (mode, context) = match access {
-            Access::Fetch => (self.fetch_mode, self.fetch_context),
-            Access::Load | Access::Store => (self.data_mode, self.data_context),
+            Access::Fetch => (self.now.fetch_mode, self.now.fetch_context),
+            Access::Load | Access::Store => (self.now.data_mode, self.now.data_context),
         };
         if self.bypass {
             let Translation { pa, attributes, size, .. } =
@@ -374,10 +413,13 @@ impl Mmu {
             Access::Load => page.readable,
             Access::Store => page.writable,
         };
-        let large =
-            self.fast.large.iter().find(|(held, page)| {
-                *held == context && page.contains(EffectiveAddress(ea)) && allowed(page)
-            });
+        let large = if self.fast.large_contexts >> context.0 & 1 == 0 {
+            None
+        } else {
+            let mut pages = self.fast.large.iter();
+            pages
+                .find(|(held, page)| *held == context && page.contains(EffectiveAddress(ea)) && allowed(page))
+        };
         let page = match large {
             Some((_, page)) if !self.recording => *page,
             _ => {
@@ -411,7 +453,7 @@ impl Mmu {
     /// Records everything from now on.
     pub(crate) fn record(&mut self, tlb: &Tlb, sp: u32) {
         self.invalidate_all();
-        let registers = registers(self.fetch_mode, self.data_mode);
+        let registers = registers(self.now.fetch_mode, self.now.data_mode);
         self.fast.recorder = Some(Box::new(Recorder::new(tlb, registers, sp)));
         self.recording = true;
         self.retag();

@@ -2,8 +2,8 @@
 //! an interpreter is finding it; Linux executes few sequences so often as a store after a store or a branch after a
 //! compare. Each pair is made of the two instructions' own semantics; there is none of its own here.
 //!
-//! An instruction that stops in the middle stops where it would have alone: `pc` moves to the second instruction
-//! before that one begins. A load or store that the table cannot do leaves the pair for the instruction's own handler.
+//! An instruction that stops in the middle stops where it would have alone: `pc` is moved to the second instruction
+//! before that one does anything that could show it. A load or store that the table cannot do leaves the pair for the instruction's own handler.
 
 use super::{branch, integer, load_store, system};
 use crate::bus::Bus;
@@ -23,6 +23,8 @@ enum Did {
 
 /// One instruction in a pair.
 trait Part {
+    /// `quick` looks at `pc`.
+    const NEEDS_PC: bool = false;
     fn quick<B: Bus>(core: &mut Core, bus: &mut B, op: Op) -> Did;
     fn whole<B: Bus>(core: &mut Core, bus: &mut B, op: Op) -> Flow;
 }
@@ -63,6 +65,7 @@ macro_rules! part {
     ($name:ident, branch $handler:expr) => {
         struct $name;
         impl Part for $name {
+            const NEEDS_PC: bool = true;
             #[inline(always)]
             fn quick<B: Bus>(core: &mut Core, bus: &mut B, op: Op) -> Did {
                 // These always go to `npc`.
@@ -81,9 +84,12 @@ fn pair<B: Bus, F: Part, S: Part>(core: &mut Core, bus: &mut B, op: Op) -> Flow 
     match F::quick(core, bus, op) {
         Did::Done => {}
         // The driver goes on with the second one's own slot.
-        Did::Nothing | Did::Branched => return first::<B, F>(core, bus, op),
+        Did::Nothing => return first::<B, F>(core, bus, op),
+        Did::Branched => return Flow::Branch,
     }
-    core.state.pc = core.state.pc.wrapping_add(4);
+    if S::NEEDS_PC {
+        core.state.pc = core.state.pc.wrapping_add(4);
+    }
     match S::quick(core, bus, op.next()) {
         Did::Done => Flow::Pair,
         Did::Nothing => second::<B, S>(core, bus, op),
@@ -102,6 +108,7 @@ fn first<B: Bus, F: Part>(core: &mut Core, bus: &mut B, op: Op) -> Flow {
 #[cold]
 #[inline(never)]
 fn second<B: Bus, S: Part>(core: &mut Core, bus: &mut B, op: Op) -> Flow {
+    core.state.pc = core.state.pc.wrapping_add(4);
     match S::whole(core, bus, op.next()) {
         Flow::Next => Flow::Pair,
         flow => flow,

@@ -57,7 +57,7 @@ macro_rules! by_spr {
 }
 
 pub(super) fn decode_mfspr<B: Bus>(op: Op) -> Handler<B> {
-    by_spr!(op, mfspr_of, mfspr: 1 8 9 26 27 48 58 59 61 62 272 273 274 275 276 277 278 279 946)
+    by_spr!(op, mfspr_of, mfspr: 1 8 9 26 27 48 58 59 61 62 260 261 262 263 272 273 274 275 276 277 278 279 946)
 }
 
 pub(super) fn decode_mtspr<B: Bus>(op: Op) -> Handler<B> {
