@@ -163,6 +163,10 @@ impl Machine for Bamboo {
         Ok(())
     }
 
+    fn treatment(&mut self, pa: u64, len: u8) -> u32 {
+        self.system.bus.treatment(pa, len)
+    }
+
     fn describe(&mut self) -> String {
         self.system.bus.describe()
     }

@@ -235,6 +235,17 @@ impl SystemBus {
         }
     }
 
+    /// How the register of `len` bytes at `pa`, which was accessed last, may be treated; see [`crate::device::Mmio`].
+    pub fn treatment(&mut self, pa: u64, len: u8) -> u32 {
+        let Some(claim) = self.find(pa) else { return 0 };
+        if len == 0 || claim.last - pa < u64::from(len - 1) {
+            return 0;
+        }
+        let access = Access { window: claim.window, offset: pa - claim.start, len };
+        let device = claim.device;
+        self.devices[device].mmio().map_or(0, |mmio| mmio.treatment(access))
+    }
+
     fn write_split(&mut self, pa: u64, len: u8, value: u64) {
         if len > 1 {
             for i in 0..len {

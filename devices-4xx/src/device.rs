@@ -120,6 +120,11 @@ pub trait Mmio {
     fn read(&mut self, access: Access) -> u64;
     /// Writes. Registers that do not exist ignore it.
     fn write(&mut self, access: Access, value: u64);
+    /// How the register that was accessed last may be treated by an engine to which an access is dear: bits of
+    /// [`vmm_plugin::api::treatment`].
+    fn treatment(&self, _access: Access) -> u32 {
+        0
+    }
 }
 
 /// Device control registers, addressed by their offset in the claimed range.

@@ -17,7 +17,7 @@
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
-use vmm_plugin::api::{NEVER, ResetKind};
+use vmm_plugin::api::{NEVER, ResetKind, treatment};
 
 use crate::device::{Access, Device, Mmio, SerialPort, StateError, from_json, to_json};
 use crate::pins::{CharSink, Line, Time};
@@ -506,6 +506,20 @@ impl<L: Line, S: CharSink, T: Time> Mmio for Uart<L, S, T> {
     }
     fn write(&mut self, access: Access, value: u64) {
         access.write_bytes(value, |offset, byte| self.write_register(offset, byte));
+    }
+    /// A character that leaves at once and comes back nowhere may leave later: LSR says the same before and after, and
+    /// the THRE interrupt of a real line is later still. LSR stays as it is while nothing is received; whoever reads
+    /// it over and over is still heard of, as engines do not keep it for long.
+    fn treatment(&self, access: Access) -> u32 {
+        let s = &self.state;
+        if access.len != 1 || self.config.pace != Pace::Immediate || self.looped() {
+            return 0;
+        }
+        match access.offset {
+            reg::RBR_THR if s.lcr & LCR_DLAB == 0 => treatment::POSTED_WRITE,
+            reg::LSR if s.rx.is_empty() && !s.overrun => treatment::STABLE_READ,
+            _ => 0,
+        }
     }
 }
 

@@ -96,6 +96,9 @@ pub struct Run {
     /// Engine that executes the guest; `auto` takes the usable one of highest rank.
     #[arg(long, default_value = "auto", value_name = "NAME")]
     pub backend: String,
+    /// Take only a backend that walls the guest's engine in: one that breaks it holds nothing of this program.
+    #[arg(long)]
+    pub sandbox: bool,
     /// Kernel: ELF vmlinux, uImage, cuImage, treeImage (recognised), or raw with --load-address.
     #[arg(long, value_name = "FILE")]
     pub kernel: PathBuf,

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use vmm_plugin::abi::VmmPlugin;
-use vmm_plugin::api::{Backend as _, Board as _, BoardConfig, Info, Refusal};
+use vmm_plugin::api::{Backend as _, Board as _, BoardConfig, Info, Refusal, caps};
 
 use crate::cli::{Cli, Command, OnPanic, Run, StatsFormat};
 use crate::console::Output;
@@ -69,7 +69,8 @@ fn boards(mut plugins: Plugins) -> ExitCode {
 
 fn boot(options: &Run, mut plugins: Plugins) -> Result<ExitCode, Refusal> {
     let board = plugins.board(&options.board)?;
-    let (backend, why) = plugins.backend(&options.backend)?;
+    let (backend, why) =
+        plugins.backend(&options.backend, if options.sandbox { caps::SANDBOX } else { 0 })?;
     if let Some(why) = why {
         eprintln!("vmm: {why}");
     }

@@ -30,6 +30,8 @@ pub(crate) enum Show {
     Tlb,
     /// What the engine translated, and why some of it is gone.
     Jit,
+    /// What the engine's virtual machine maps.
+    Kvm,
     /// One line a device.
     Devices,
     /// The engine's counters.

@@ -258,6 +258,10 @@ unsafe impl BusHost for Host {
         self.board.clock.now()
     }
 
+    fn treatment(&self, pa: u64, len: u8) -> u32 {
+        self.machine.borrow_mut().treatment(pa, len)
+    }
+
     fn armed(&self) -> u32 {
         self.machine.borrow_mut().armed()
     }

@@ -170,8 +170,13 @@ impl Plugins {
             })
     }
 
-    /// The backend of this name, or for `auto` the usable one of the highest rank; and why it is that one.
-    pub(crate) fn backend(&mut self, id: &str) -> Result<(LoadedBackend, Option<String>), Refusal> {
+    /// The backend of this name, or for `auto` the usable one of the highest rank; and why it is that one. It must have
+    /// all of `needed` ([`vmm_plugin::api::caps`], of which a user can ask for SANDBOX).
+    pub(crate) fn backend(
+        &mut self,
+        id: &str,
+        needed: u64,
+    ) -> Result<(LoadedBackend, Option<String>), Refusal> {
         if id != "auto" {
             let backend = self
                 .find("backend", id, |plugins| {
@@ -182,6 +187,11 @@ impl Plugins {
                         self.backends().iter().map(|backend| backend.info().id).collect();
                     self.unknown("backend", id, &known)
                 })?;
+            if backend.info().caps & needed != needed {
+                let message =
+                    format!("Backend {id} {NO_SANDBOX}; leave --sandbox out, or take --backend auto or kvm");
+                return Err(Refusal(message));
+            }
             backend.probe().map_err(|why| Refusal(format!("Backend {id} cannot run on this host: {why}")))?;
             return Ok((backend, None));
         }
@@ -191,6 +201,10 @@ impl Plugins {
         let mut passed = Vec::new();
         for backend in ranked {
             let info = backend.info();
+            if info.caps & needed != needed {
+                passed.push((info.id, Refusal(format!("it {NO_SANDBOX}"))));
+                continue;
+            }
             match backend.probe() {
                 Ok(()) => {
                     let mut why =
@@ -222,6 +236,9 @@ impl Plugins {
         }
     }
 }
+
+/// Why a backend will not do for `--sandbox`.
+const NO_SANDBOX: &str = "runs its engine in this program, with no wall around it";
 
 /// `backend_interp` for `libbackend_interp.so`; `None` for a file that is not named like a plugin.
 fn plugin_name(path: &Path) -> Option<String> {

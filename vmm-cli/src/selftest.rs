@@ -63,7 +63,7 @@ pub(crate) fn run(options: &Selftest, mut plugins: Plugins) -> Result<ExitCode, 
 /// The backends to check, with their names: those that were named, else all that are usable here.
 fn choose(options: &Selftest, plugins: &mut Plugins) -> Result<Vec<(String, LoadedBackend)>, Refusal> {
     if !options.backend.is_empty() {
-        return options.backend.iter().map(|id| Ok((id.clone(), plugins.backend(id)?.0))).collect();
+        return options.backend.iter().map(|id| Ok((id.clone(), plugins.backend(id, 0)?.0))).collect();
     }
     plugins.load_all();
     let mut usable = Vec::new();
@@ -76,7 +76,7 @@ fn choose(options: &Selftest, plugins: &mut Plugins) -> Result<Vec<(String, Load
     }
     if usable.is_empty() {
         // Says where it was looked.
-        plugins.backend("auto")?;
+        plugins.backend("auto", 0)?;
     }
     Ok(usable)
 }

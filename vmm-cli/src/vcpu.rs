@@ -258,6 +258,7 @@ impl Vcpu {
                     Show::Registers => crate::registers::dump(&self.state()),
                     Show::Tlb => crate::registers::tlb(&self.state()) + &self.engine.inspect("tlb"),
                     Show::Jit => self.inspect("jit"),
+                    Show::Kvm => self.inspect("kvm"),
                     Show::Devices => self.host.machine.borrow_mut().describe(),
                     Show::Stats => self.stats().lines(),
                 };
@@ -271,7 +272,7 @@ impl Vcpu {
     /// What only some engines can tell.
     fn inspect(&mut self, topic: &str) -> String {
         let text = self.engine.inspect(topic);
-        if text.is_empty() { format!("This backend has no `info {topic}`; backend jit has\n") } else { text }
+        if text.is_empty() { format!("This backend has no `info {topic}`; backend {topic} has\n") } else { text }
     }
 
     fn state(&mut self) -> CpuState {

@@ -122,7 +122,8 @@
 #define VMM_TREATMENT_POSTED_WRITE (1 << 0)
 
 /**
- * Treatment: reads give the same value, and do nothing else, until the attention word changes.
+ * Treatment: reads give the same value, and do nothing that matters. An engine asks again now and then, so that a
+ * device can tell a guest that polls.
  */
 #define VMM_TREATMENT_STABLE_READ (1 << 1)
 
@@ -405,8 +406,9 @@ typedef struct VmmBus {
    */
   const uint8_t *shared_page;
   /**
-   * How the device register of `len` bytes at `pa`, which was accessed last, may be treated until the next call
-   * of any entry but `now`: bits of `VMM_TREATMENT_*`. May be null: every access must be a call.
+   * How the device register of `len` bytes at `pa`, which was accessed last, may be treated: bits of
+   * `VMM_TREATMENT_*`. It holds until the attention word changes or another entry than `now` and `armed` is called,
+   * except for accesses to registers that have a treatment themselves. May be null: every access must be a call.
    */
   uint32_t (*treatment)(void *ctx, uint64_t pa, uint32_t len);
 } VmmBus;

@@ -164,7 +164,8 @@ pub const VMM_NEVER: u64 = 0xFFFF_FFFF_FFFF_FFFF;
 /// Treatment: writes may be kept and made later, in order and with all other calls after them; no register of the
 /// machine that `VMM_TREATMENT_STABLE_READ` allows to keep changes by them. A millisecond late is soon enough.
 pub const VMM_TREATMENT_POSTED_WRITE: u32 = 1 << 0;
-/// Treatment: reads give the same value, and do nothing else, until the attention word changes.
+/// Treatment: reads give the same value, and do nothing that matters. An engine asks again now and then, so that a
+/// device can tell a guest that polls.
 pub const VMM_TREATMENT_STABLE_READ: u32 = 1 << 1;
 
 /// One range of guest RAM in host memory.
@@ -228,8 +229,9 @@ pub struct VmmBus {
     /// The 4 KB page, aligned, that holds `attention` and `ram_generation` and nothing else, so that an engine behind
     /// a wall may map it; null if there is none. A table of an older host ends before it.
     pub shared_page: *const u8,
-    /// How the device register of `len` bytes at `pa`, which was accessed last, may be treated until the next call
-    /// of any entry but `now`: bits of `VMM_TREATMENT_*`. May be null: every access must be a call.
+    /// How the device register of `len` bytes at `pa`, which was accessed last, may be treated: bits of
+    /// `VMM_TREATMENT_*`. It holds until the attention word changes or another entry than `now` and `armed` is called,
+    /// except for accesses to registers that have a treatment themselves. May be null: every access must be a call.
     pub treatment: Option<unsafe extern "C" fn(ctx: *mut c_void, pa: u64, len: u32) -> u32>,
 }
 

@@ -214,7 +214,8 @@ pub mod treatment {
     /// Writes may be kept and made later, a millisecond at most, in order and before any other call. No register for
     /// which [`STABLE_READ`] was told changes by them.
     pub const POSTED_WRITE: u32 = 1 << 0;
-    /// Reads give the same value, and do nothing else, until the attention word changes.
+    /// Reads give the same value, and do nothing that matters. An engine asks again now and then, so that a device can
+    /// tell a guest that polls.
     pub const STABLE_READ: u32 = 1 << 1;
 }
 
@@ -264,8 +265,9 @@ pub trait Machine {
     /// # Errors
     /// What does not fit, in one sentence.
     fn restore(&mut self, saved: &[u8]) -> Result<(), Refusal>;
-    /// How the register of `len` bytes at `pa`, which was accessed last, may be treated until the machine is called
-    /// again: bits of [`treatment`]. Under icount nobody asks, as time is exact there.
+    /// How the register of `len` bytes at `pa`, which was accessed last, may be treated: bits of [`treatment`]. It holds
+    /// until the attention word changes or the machine is called, except for accesses to registers that have a
+    /// treatment themselves. Under icount nobody asks, as time is exact there.
     fn treatment(&mut self, pa: u64, len: u8) -> u32 {
         let _ = (pa, len);
         0

@@ -16,6 +16,7 @@ const HELP: &str = "\
 info registers  the core's registers
 info tlb        the guest's TLB and what shadows it
 info jit        translated code: blocks, bytes, jumps, what was dropped and why, time (backend jit)
+info kvm        what the engine can reach (backend kvm)
 info devices    the board's devices
 info stats      counters
 reset           reset the machine
@@ -74,13 +75,16 @@ impl Monitor {
                 "registers" | "r" => self.ask(Show::Registers),
                 "tlb" => self.ask(Show::Tlb),
                 "jit" => self.ask(Show::Jit),
+                "kvm" => self.ask(Show::Kvm),
                 "devices" => self.ask(Show::Devices),
                 "stats" => self.ask(Show::Stats),
                 _ => {
-                    format!("There is no `info {what}`; there is info registers, tlb, jit, devices, stats\n")
+                    format!(
+                        "There is no `info {what}`; there is info registers, tlb, jit, kvm, devices, stats\n"
+                    )
                 }
             },
-            ["info" | "i"] => "Say what: info registers, tlb, jit, devices, stats\n".to_owned(),
+            ["info" | "i"] => "Say what: info registers, tlb, jit, kvm, devices, stats\n".to_owned(),
             _ => format!("There is no command `{line}`; `help` lists them\n"),
         };
         self.echo(&answer);

@@ -263,7 +263,7 @@ impl RawBus {
     /// The page with the words, and where in it the attention word lies.
     pub(super) fn shared_page(&self) -> Option<(*const u8, usize)> {
         let offset = (self.attention as usize).checked_sub(self.shared_page as usize)?;
-        (!self.shared_page.is_null() && self.shared_page.addr() % 4096 == 0 && offset < 4096)
+        (!self.shared_page.is_null() && self.shared_page.addr().is_multiple_of(4096) && offset < 4096)
             .then_some((self.shared_page, offset))
     }
     pub(super) fn treatment(&mut self, pa: u64, len: u8) -> u32 {

@@ -38,10 +38,7 @@ impl Signals {
         let pages: u64 = ranges.iter().map(|(_, len)| len / 4096).sum();
         let words = (pages as usize).div_ceil(WORD_BITS).max(1);
         Self {
-            shared: Box::new(SharedPage {
-                attention: AtomicU32::new(0),
-                ram_generation: AtomicU32::new(1),
-            }),
+            shared: Box::new(SharedPage { attention: AtomicU32::new(0), ram_generation: AtomicU32::new(1) }),
             ranges: ranges.to_vec(),
             dirty: (0..words).map(|_| AtomicUsize::new(0)).collect(),
             summary: (0..words.div_ceil(WORD_BITS)).map(|_| AtomicUsize::new(0)).collect(),
