@@ -381,7 +381,7 @@ impl Sys for FakeSys {
         Ok(())
     }
     unsafe fn set_memory(&mut self, region: MemoryRegion) -> io::Result<()> {
-        let page_aligned = |value: u64| value % 4096 == 0;
+        let page_aligned = |value: u64| value.is_multiple_of(4096);
         if region.slot >= 32
             || ![region.guest_phys_addr, region.memory_size, region.userspace_addr]
                 .into_iter()

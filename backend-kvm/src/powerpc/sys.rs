@@ -409,7 +409,8 @@ mod tests {
         assert_eq!(error.raw_os_error(), Some(libc::EBADF));
         assert!(system.run_page().is_none());
         let error = system.request(Node::System, abi::CREATE_VM, Argument::Value(0)).expect_err("no KVM");
-        assert_eq!(error.raw_os_error(), Some(libc::ENOTTY));
+        // Emulators of user programs do not know the request at all.
+        assert!(matches!(error.raw_os_error(), Some(libc::ENOTTY | libc::ENOSYS | libc::EINVAL)), "{error}");
     }
 
     #[test]
