@@ -1,8 +1,8 @@
-//! What stands between this host and a 440 guest under KVM.
+//! What KVM this host has, and whether it serves a 440 guest.
 //!
 //! The probe opens the device, asks for the API version and looks at the processor, so that each case has its own
 //! answer: no KVM at all, no permission, a KVM of another age, a KVM for another architecture (and then by which means
-//! it virtualizes), or a host whose KVM could run the guest once this backend can use it. It creates no machine and
+//! it virtualizes), or one that serves. It creates no machine and
 //! changes nothing.
 
 use std::fmt;
@@ -19,7 +19,9 @@ pub enum Means {
     Vmx,
     /// AMD SVM, as the processor says.
     Svm,
-    /// The processor shows neither: a kernel with a software KVM such as PVM, as in some virtual machines.
+    /// PVM, a KVM in software: its module is loaded.
+    Pvm,
+    /// The processor shows neither: a kernel with another KVM in software, or a hypervisor that hides what it has.
     Software,
     /// The processor cannot be asked from here.
     Unknown,
@@ -30,7 +32,8 @@ impl fmt::Display for Means {
         f.write_str(match self {
             Self::Vmx => "by VMX",
             Self::Svm => "by SVM",
-            Self::Software => "without VMX or SVM, as PVM does",
+            Self::Pvm => "by PVM, in software",
+            Self::Software => "without VMX or SVM",
             Self::Unknown => "by means unknown",
         })
     }
@@ -49,7 +52,9 @@ pub enum Finding {
     NoKvm(PathBuf),
     /// It answers, with another API version.
     Version(i32),
-    /// KVM works, and is for this architecture.
+    /// KVM works, and can hold the engine.
+    Ready(Means),
+    /// KVM works, and runs guests of an architecture for which this backend has no arm.
     OtherArchitecture {
         /// The host's architecture.
         host: &'static str,
@@ -84,11 +89,12 @@ impl fmt::Display for Finding {
             Self::Version(version) => {
                 write!(f, "The kernel's KVM has API version {version}; version {API_VERSION} is needed")
             }
+            Self::Ready(means) => write!(f, "KVM can hold the engine ({means})"),
             Self::OtherArchitecture { host, means } => write!(
                 f,
-                "KVM on this host runs {host} guests ({means}); backend kvm cannot run a 440 guest inside one yet"
+                "KVM on this host runs {host} guests ({means}), and backend kvm has no use for that; take --backend interp"
             ),
-            Self::PowerPc => f.write_str("Backend kvm cannot use a PowerPC host's KVM yet"),
+            Self::PowerPc => f.write_str("KVM of a PowerPC host"),
         }
     }
 }
@@ -113,6 +119,8 @@ pub fn probe(path: &Path) -> Finding {
 fn architecture() -> Finding {
     if cfg!(any(target_arch = "powerpc", target_arch = "powerpc64")) {
         Finding::PowerPc
+    } else if cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        Finding::Ready(means())
     } else {
         Finding::OtherArchitecture { host: std::env::consts::ARCH, means: means() }
     }
@@ -141,7 +149,9 @@ fn means() -> Means {
     use std::arch::x86_64::{__cpuid, __get_cpuid_max};
     let vmx = __cpuid(1).ecx & (1 << 5) != 0;
     let svm = __get_cpuid_max(0x8000_0000).0 >= 0x8000_0001 && __cpuid(0x8000_0001).ecx & (1 << 2) != 0;
-    if vmx {
+    if Path::new("/sys/module/kvm_pvm").exists() {
+        Means::Pvm
+    } else if vmx {
         Means::Vmx
     } else if svm {
         Means::Svm
@@ -189,7 +199,8 @@ mod tests {
             Finding::Unusable(path.clone(), "Too many open files".into()),
             Finding::NoKvm(path),
             Finding::Version(11),
-            Finding::OtherArchitecture { host: "x86_64", means: Means::Software },
+            Finding::Ready(Means::Pvm),
+            Finding::OtherArchitecture { host: "aarch64", means: Means::Unknown },
             Finding::PowerPc,
         ];
         for finding in findings {
@@ -200,9 +211,13 @@ mod tests {
     }
 
     #[test]
-    fn this_host_has_one_of_the_findings_and_none_lets_auto_pick_the_backend() {
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    fn the_backend_is_usable_exactly_where_kvm_is_ready() {
         use vmm_plugin::api::Backend;
-        let refusal = crate::Kvm.probe().expect_err("the backend cannot run guests yet");
-        assert_eq!(refusal.0, probe(Path::new(crate::DEVICE)).to_string());
+        match (probe(Path::new(crate::DEVICE)), crate::Kvm.probe()) {
+            (Finding::Ready(_), Ok(())) => {}
+            (finding, Err(refusal)) => assert_eq!(refusal.0, finding.to_string()),
+            (finding, Ok(())) => panic!("usable, though {finding}"),
+        }
     }
 }
