@@ -137,6 +137,24 @@ impl Core {
         self.boundary(bus, self_loop, limit)
     }
 
+    /// For a guest that only looks at the clock until `ticks` more have passed: sleeps for most of that time, unless it
+    /// is short, or something wants attention or becomes due before. Never under icount, where time is what the guest
+    /// executes. Returns whether it slept.
+    pub fn wait<B: Bus>(&mut self, bus: &mut B, ticks: u32) -> bool {
+        // Waking up takes the host about as long as a guest of some 100 MHz takes for this.
+        const MARGIN: u64 = 1 << 15;
+        if self.icount || u64::from(ticks) < 2 * MARGIN || self.wants_attention(bus) {
+            return false;
+        }
+        let now = bus.now();
+        let until = (now + u64::from(ticks) - MARGIN).min(self.timers.next(self.state.tcr));
+        if until <= now {
+            return false;
+        }
+        bus.idle(until);
+        true
+    }
+
     /// Ends the sampling point, unless exceptions follow each other for ever: then says which.
     #[inline]
     pub fn leave_sampling_point(&mut self) -> Option<Interrupt> {

@@ -240,6 +240,12 @@ impl Emitter {
     pub(crate) fn movsx8(&mut self, to: Reg, from: Reg) {
         self.rr(0, false, &[0x0F, 0xBE], to.0, from.0, Some(from.0));
     }
+    pub(crate) fn movzx8(&mut self, to: Reg, from: Reg) {
+        self.rr(0, false, &[0x0F, 0xB6], to.0, from.0, Some(from.0));
+    }
+    pub(crate) fn movzx16(&mut self, to: Reg, from: Reg) {
+        self.rr(0, false, &[0x0F, 0xB7], to.0, from.0, None);
+    }
     pub(crate) fn movsx16(&mut self, to: Reg, from: Reg) {
         self.rr(0, false, &[0x0F, 0xBF], to.0, from.0, None);
     }
@@ -250,6 +256,18 @@ impl Emitter {
     pub(crate) fn bswap64(&mut self, reg: Reg) {
         self.rex(true, 0, 0, reg.0, None);
         self.code.extend_from_slice(&[0x0F, 0xC8 | (reg.0 & 7)]);
+    }
+    /// `to` <- the word at `from`, reversed; with the upper bits cleared (MOVBE).
+    pub(crate) fn load_reversed(&mut self, to: Reg, from: Mem) {
+        self.rm(0, false, &[0x0F, 0x38, 0xF0], to.0, from, None);
+    }
+    /// The word at `to` <- `from`, reversed (MOVBE).
+    pub(crate) fn store_reversed(&mut self, to: Mem, from: Reg) {
+        self.rm(0, false, &[0x0F, 0x38, 0xF1], from.0, to, None);
+    }
+    /// The half word at `to` <- the lower half of `from`, reversed (MOVBE).
+    pub(crate) fn store16_reversed(&mut self, to: Mem, from: Reg) {
+        self.rm(0x66, false, &[0x0F, 0x38, 0xF1], from.0, to, None);
     }
     /// Rotates the low half of a register by 8: swaps its two bytes.
     pub(crate) fn swap16(&mut self, reg: Reg) {

@@ -48,6 +48,11 @@ pub(crate) fn has_fma() -> bool {
     unsafe { xcr0() & 6 == 6 }
 }
 
+/// Whether the host has MOVBE.
+pub(crate) fn has_movbe() -> bool {
+    core::arch::x86_64::__cpuid(1).ecx & 1 << 22 != 0
+}
+
 /// # Safety
 /// The host must have OSXSAVE.
 #[target_feature(enable = "xsave")]
@@ -63,6 +68,7 @@ pub(crate) struct Entries {
     pub(crate) call_and_end: usize,
     pub(crate) leave: usize,
     pub(crate) lookup: usize,
+    pub(crate) wait: usize,
 }
 
 pub(crate) fn entries<B: DirectRam>() -> Entries {
@@ -72,6 +78,7 @@ pub(crate) fn entries<B: DirectRam>() -> Entries {
         call_and_end: call_and_end::<B> as *const () as usize,
         leave: leave::<B> as *const () as usize,
         lookup: lookup::<B> as *const () as usize,
+        wait: wait::<B> as *const () as usize,
     }
 }
 
@@ -150,4 +157,11 @@ extern "sysv64" fn lookup<B: DirectRam>(owner: *mut c_void, target: u32) -> usiz
     // SAFETY: called by translated code.
     let (jit, bus) = unsafe { borrow::<B>(owner) };
     jit.jumped_to(bus, target)
+}
+
+extern "sysv64" fn wait<B: DirectRam>(owner: *mut c_void, ticks: u32) -> usize {
+    // SAFETY: called by translated code.
+    let (jit, bus) = unsafe { borrow::<B>(owner) };
+    jit.wait(bus, ticks);
+    0
 }

@@ -30,6 +30,8 @@ pub(crate) struct Frame {
     pub(crate) fetch_table: *const u8,
     /// The jump cache of the current mode.
     pub(crate) jumps: *const JumpEntry,
+    /// Where the guest's physical address 0 lies.
+    pub(crate) ram: *mut u8,
     /// CR by fields, see [`condition`](crate::condition); the core has it only while no translated code runs.
     pub(crate) cr: [u64; 8],
     /// [`CODES`](crate::condition::CODES)
@@ -53,6 +55,8 @@ pub(crate) struct Frame {
     pub(crate) leave: usize,
     /// `fn(owner, target) -> where to go on`.
     pub(crate) lookup: usize,
+    /// `fn(owner, ticks)`: the guest looks at the clock until so much time has passed.
+    pub(crate) wait: usize,
 }
 
 /// Where RBP points.
@@ -76,6 +80,7 @@ pub(crate) const fn cr_code(bits: Reg) -> Mem {
     Mem::indexed(RBP, bits, 3, offset_of!(Frame, codes) as i32 - ANCHOR as i32)
 }
 
+pub(crate) const RAM: Mem = frame_field!(ram);
 pub(crate) const CARRY: Mem = frame_field!(carry);
 pub(crate) const FLOAT_WORD: Mem = frame_field!(float_word);
 pub(crate) const FLOAT_COMPARED: Mem = frame_field!(float_compared);
@@ -109,12 +114,16 @@ pub(crate) struct Stubs {
     pub(crate) indirect: usize,
     /// Likewise, without the cache.
     pub(crate) indirect_slow: usize,
+    /// Called with a number of ticks in EAX.
+    pub(crate) wait: usize,
     /// Called: EAX <- CR. Changes RCX and RDX.
     pub(crate) pack: usize,
     /// Called: CR <- EAX. Changes RCX.
     pub(crate) unpack: usize,
     /// The host multiplies and adds with one rounding.
     pub(crate) has_fma: bool,
+    /// The host loads and stores with bytes reversed.
+    pub(crate) has_movbe: bool,
 }
 
 /// Makes the fixed code, for offset 0.
@@ -147,6 +156,9 @@ pub(crate) fn fixed_code() -> (alloc::vec::Vec<u8>, Stubs) {
 
     stubs.slow = e.here();
     called(&mut e, frame_field!(slow));
+
+    stubs.wait = e.here();
+    called(&mut e, frame_field!(wait));
 
     stubs.call_and_end = e.here();
     e.mov64(RDX, RCX);

@@ -107,6 +107,7 @@ impl<B: DirectRam> Jit<B> {
         let mut cache = Cache::new(memory);
         let (code, mut stubs) = fixed_code();
         stubs.has_fma = enter::has_fma();
+        stubs.has_movbe = enter::has_movbe();
         cache.add_fixed(&code);
         let entries = enter::entries::<B>();
         let frame = Box::new(Frame {
@@ -115,6 +116,7 @@ impl<B: DirectRam> Jit<B> {
             data_table: core::ptr::null(),
             fetch_table: core::ptr::null(),
             jumps: cache.jumps.as_ptr(),
+            ram: core::ptr::null_mut(),
             cr: [0; 8],
             codes: condition::CODES,
             carry: 0,
@@ -127,6 +129,7 @@ impl<B: DirectRam> Jit<B> {
             call_and_end: entries.call_and_end,
             leave: entries.leave,
             lookup: entries.lookup,
+            wait: entries.wait,
         });
         Self {
             frame,
@@ -265,6 +268,7 @@ impl<B: DirectRam> Jit<B> {
         if self.ram_generation != Some(bus.ram_generation()) {
             self.ram_generation = Some(bus.ram_generation());
             let (pointer, len) = bus.ram();
+            self.frame.ram = pointer;
             self.frame.core.limit_data_table(len as u64 & !0xFFF, pointer as u64);
         }
     }
@@ -315,6 +319,15 @@ impl<B: DirectRam> Jit<B> {
         }
         (self.frame.data_table, self.frame.fetch_table) = core.tables();
         0
+    }
+
+    /// The guest does nothing but look at the clock until `ticks` more have passed: sleeps, if that is worth it.
+    pub(crate) fn wait(&mut self, bus: &mut B, ticks: u32) {
+        if self.frame.core.wait(bus, ticks) {
+            // Whatever ended the sleep is looked at now.
+            self.limit = self.limit.wrapping_sub(self.frame.left as u64);
+            self.frame.left = 0;
+        }
     }
 
     /// After an instruction that ends its block and returned `flow`: where to go on.

@@ -2,8 +2,7 @@
 
 use ppc440_core::op::Op;
 
-use super::regs::{CTR, LR};
-use super::{Exit, Holes, Then, Translator};
+use super::{Exit, Holes, Then, Translator, field};
 use crate::emit::{Alu, Cond, RAX, RCX, RDX, Reg, Shift};
 use crate::frame::{cr_code, cr_field};
 
@@ -13,6 +12,10 @@ impl Translator<'_> {
         match (op.primary(), op.xo()) {
             (18, _) => {
                 let target = if op.aa() { op.li() } else { self.pc().wrapping_add(op.li()) };
+                if self.loops_at(self.index) {
+                    self.loop_back();
+                    return Some(Then::End);
+                }
                 self.link_register(op);
                 self.flush();
                 self.go_to(target, true);
@@ -22,26 +25,38 @@ impl Translator<'_> {
                 let bo = op.rt() as u32;
                 let one_condition = (bo & 4 != 0) != (bo & 16 != 0);
                 let forward = target.wrapping_sub(self.pc()) as i32 > 0;
-                if one_condition && forward && self.index + 1 < self.source.words.len() {
+                let inside = self.repeats() && !self.loops_at(self.index);
+                if one_condition && (forward || inside) && self.index + 1 < self.source.words.len() {
                     self.side_exit(op, flags, target);
                     return Some(Then::Next);
+                }
+                if self.loops_at(self.index) {
+                    // The way out must write back what is changed here, not what the loop keeps.
+                    let not_taken = self.unless(op, flags, true);
+                    let here = self.regs.clone();
+                    self.loop_back();
+                    self.regs = here;
+                    for hole in not_taken.iter() {
+                        self.e.bind_here(hole);
+                    }
+                    self.flush();
+                    self.go_to(self.pc().wrapping_add(4), true);
+                    return Some(Then::End);
                 }
                 let not_taken = self.condition(op, flags, true);
                 self.go_to(target, true);
                 self.otherwise(not_taken);
             }
             (19, 16) => {
-                let lr = self.read(LR);
                 // The target is read before LK replaces it; EAX lives through the condition.
-                self.e.mov(RAX, lr);
+                self.e.load(RAX, field!(lr));
                 let not_taken = self.condition(op, flags, true);
                 self.e.alu_imm(Alu::And, RAX, !3);
                 self.go_to_eax();
                 self.otherwise(not_taken);
             }
             (19, 528) => {
-                let ctr = self.read(CTR);
-                self.e.mov(RAX, ctr);
+                self.e.load(RAX, field!(ctr));
                 let not_taken = self.condition(op, flags, false);
                 self.e.alu_imm(Alu::And, RAX, !3);
                 self.go_to_eax();
@@ -58,8 +73,7 @@ impl Translator<'_> {
         let bo = op.rt() as u32;
         self.link_register(op);
         let taken = if bo & 4 == 0 {
-            let ctr = self.modify(CTR);
-            self.e.alu_imm(Alu::Sub, ctr, 1);
+            self.count_down();
             if bo & 2 != 0 { Cond::Equal } else { Cond::NotEqual }
         } else {
             let holds = match self.fused(op, flags) {
@@ -117,32 +131,37 @@ impl Translator<'_> {
     fn link_register(&mut self, op: Op) {
         if op.lk() {
             let next = self.pc().wrapping_add(4);
-            let lr = self.write(LR);
-            self.e.mov_imm(lr, next);
+            self.e.store_imm(field!(lr), next);
         }
     }
 
-    /// Writes everything back and jumps out if the condition of BO and BI does not hold; CTR counts down if BO asks
-    /// for it and `counts` allows. Changes neither EAX nor, before it has used them, the flags.
+    /// CTR <- CTR - 1, with the host's flags. CTR lives in memory: most loops do nothing else with it.
+    fn count_down(&mut self) {
+        self.e.alu_mem_imm(false, Alu::Sub, field!(ctr), 1);
+    }
+
+    /// Writes everything back, then as [`Translator::unless`].
     fn condition(&mut self, op: Op, flags: Option<u32>, counts: bool) -> Holes {
+        // Moves leave the flags alone.
+        self.flush();
+        self.unless(op, flags, counts)
+    }
+
+    /// Jumps out if the condition of BO and BI does not hold; CTR counts down if BO asks for it and `counts` allows.
+    /// Changes neither EAX nor, before it has used them, the flags.
+    fn unless(&mut self, op: Op, flags: Option<u32>, counts: bool) -> Holes {
         let bo = op.rt() as u32;
         let counts = counts && bo & 4 == 0;
-        let on_cr = bo & 16 == 0;
         let wanted = bo & 8 != 0;
         let mut holes = Holes::default();
         self.link_register(op);
-        // What the host's flags say of the CR bit, unless counting will have changed them.
-        let fused = if on_cr && !counts { self.fused(op, flags) } else { None };
-        let ctr = counts.then(|| self.modify(CTR));
-        if let Some(ctr) = ctr {
-            self.e.alu_imm(Alu::Sub, ctr, 1);
-        }
-        self.flush();
         if counts {
-            let fails = if bo & 2 != 0 { Cond::NotEqual } else { Cond::Equal };
-            holes.push(self.e.jump_if(fails));
+            self.count_down();
+            holes.push(self.e.jump_if(if bo & 2 != 0 { Cond::NotEqual } else { Cond::Equal }));
         }
-        if on_cr {
+        if bo & 16 == 0 {
+            // What the host's flags say of the CR bit, unless counting has changed them.
+            let fused = if counts { None } else { self.fused(op, flags) };
             let holds = match fused {
                 Some(holds) => holds,
                 None => self.test_bit(op.ra() as u32),

@@ -211,6 +211,16 @@ impl Translator<'_> {
         let (sh, mask) = (op.rb() as u32, op.mask());
         let rs = self.read(op.rt());
         let ra = self.write(op.ra());
+        if sh == 0 && mask == 0xFF {
+            self.e.movzx8(ra, rs);
+            self.record(op, ra);
+            return;
+        }
+        if sh == 0 && mask == 0xFFFF {
+            self.e.movzx16(ra, rs);
+            self.record(op, ra);
+            return;
+        }
         self.e.mov(ra, rs);
         if mask == u32::MAX << sh {
             if sh != 0 {
@@ -252,34 +262,53 @@ impl Translator<'_> {
             266 => {
                 let (ra, rb) = (self.read(op.ra()), self.read(op.rb()));
                 let rt = self.write(op.rt());
-                self.e.lea(rt, Mem::indexed(ra, rb, 0, 0));
+                if rt == ra {
+                    self.e.alu(Alu::Add, rt, rb);
+                } else if rt == rb {
+                    self.e.alu(Alu::Add, rt, ra);
+                } else {
+                    self.e.lea(rt, Mem::indexed(ra, rb, 0, 0));
+                }
                 self.record(op, rt);
             }
             40 => {
                 let (ra, rb) = (self.read(op.ra()), self.read(op.rb()));
-                self.e.mov(RAX, rb);
-                self.e.alu(Alu::Sub, RAX, ra);
-                self.finish(op, op.rt());
+                let rt = self.write(op.rt());
+                if rt == ra && rt != rb {
+                    self.e.neg(rt);
+                    self.e.alu(Alu::Add, rt, rb);
+                } else {
+                    self.e.mov(rt, rb);
+                    self.e.alu(Alu::Sub, rt, ra);
+                }
+                self.record(op, rt);
             }
             104 => {
                 let ra = self.read(op.ra());
-                self.e.mov(RAX, ra);
-                self.e.neg(RAX);
-                self.finish(op, op.rt());
+                let rt = self.write(op.rt());
+                self.e.mov(rt, ra);
+                self.e.neg(rt);
+                self.record(op, rt);
             }
             10 | 8 | 138 | 136 | 202 | 234 | 200 | 232 => self.carrying(op),
             235 => {
                 let (ra, rb) = (self.read(op.ra()), self.read(op.rb()));
-                self.e.mov(RAX, ra);
-                self.e.imul(RAX, rb);
-                self.finish(op, op.rt());
+                let rt = self.write(op.rt());
+                if rt == rb {
+                    self.e.imul(rt, ra);
+                } else {
+                    self.e.mov(rt, ra);
+                    self.e.imul(rt, rb);
+                }
+                self.record(op, rt);
             }
             11 | 75 => {
                 let (ra, rb) = (self.read(op.ra()), self.read(op.rb()));
                 self.e.mov(RAX, ra);
                 self.e.mul_wide(rb, op.xo() == 75);
-                self.e.mov(RAX, RDX);
-                self.finish(op, op.rt());
+                let rt = self.write(op.rt());
+                self.e.mov(rt, RDX);
+                self.record(op, rt);
             }
             459 | 491 => self.divide(op),
             28 => self.logic(op, Alu::And, false, false),
@@ -334,15 +363,24 @@ impl Translator<'_> {
             self.record(op, ra);
             return;
         }
-        self.e.mov(RAX, rb);
         if complement_b {
+            self.e.mov(RAX, rb);
             self.e.not(RAX);
+            self.e.alu(alu, RAX, rs);
+            self.finish(op, op.ra());
+            return;
         }
-        self.e.alu(alu, RAX, rs);
+        let ra = self.write(op.ra());
+        if ra == rb {
+            self.e.alu(alu, ra, rs);
+        } else {
+            self.e.mov(ra, rs);
+            self.e.alu(alu, ra, rb);
+        }
         if complement_result {
-            self.e.not(RAX);
+            self.e.not(ra);
         }
-        self.finish(op, op.ra());
+        self.record(op, ra);
     }
 
     /// Additions and subtractions through XER\[CA\]. The host's carry flag is the guest's after an addition; a

@@ -8,12 +8,17 @@
 //! an instruction that the core executes in line, and those end all windows. If the window cannot be had (it crosses
 //! a page, or holds a device), the first access goes out of line and the block ends after it.
 
+use core::mem::offset_of;
+
 use ppc440_core::op::Op;
+use ppc440_core::state::CpuState;
 use ppc440_core::translate::data_table;
 
 use super::regs::{Guest, WINDOWS};
-use super::{Holes, Translator, gpr_place};
+use super::{Holes, Translator, field, gpr_place};
+use crate::condition;
 use crate::emit::{Alu, Cond, Mem, R15, RAX, RCX, RDX, Reg, Shift};
+use crate::frame;
 
 /// What a load or store is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +128,6 @@ struct Window {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Windows {
     held: [Option<Window>; WINDOWS],
-    next: usize,
 }
 
 impl Windows {
@@ -152,6 +156,12 @@ impl Windows {
     }
 }
 
+/// Both halves of the reserved word's physical address, the lower one first.
+const RESERVED_ADDRESS: Mem = {
+    assert!(offset_of!(CpuState, reserve_addr_high) == offset_of!(CpuState, reserve_addr) + 4);
+    field!(reserve_addr)
+};
+
 /// Largest window in bytes: larger ones would often cross a page.
 const LARGEST: u32 = 256;
 /// Instructions that are searched for accesses to share a window.
@@ -179,6 +189,12 @@ impl Translator<'_> {
                 663 | 695 => return self.float_access(op, Some(op.rb()), true, false, op.xo() == 695),
                 727 | 759 => return self.float_access(op, Some(op.rb()), true, true, op.xo() == 759),
                 1014 => return self.zero_line(op),
+                20 => return self.load_and_reserve(op),
+                150 if op.rc() => return self.store_conditional(op),
+                // dcbst; dcbf and icbi, which MMUCR may lock for users; dcbi.
+                54 => return self.touch(op, false),
+                86 | 982 if !self.user() => return self.touch(op, false),
+                470 if !self.user() => return self.touch(op, true),
                 _ => {}
             }
         }
@@ -193,50 +209,52 @@ impl Translator<'_> {
     pub(super) fn effective_address(&mut self, op: Op, rb: Option<usize>) {
         let base = self.read_base(op);
         let index = rb.map(|rb| self.read(rb));
-        self.sum(base, index, if rb.is_none() { op.si() } else { 0 });
+        self.sum(RAX, base, index, if rb.is_none() { op.si() } else { 0 });
     }
 
-    /// EAX <- `base` + `index` + `offset`
-    fn sum(&mut self, base: Option<Reg>, index: Option<Reg>, offset: u32) {
+    /// `to` <- `base` + `index` + `offset`
+    fn sum(&mut self, to: Reg, base: Option<Reg>, index: Option<Reg>, offset: u32) {
         match (base, index) {
-            (None, None) => self.e.mov_imm(RAX, offset),
-            (Some(one), None) | (None, Some(one)) if offset == 0 => self.e.mov(RAX, one),
-            (Some(one), None) | (None, Some(one)) => self.e.lea(RAX, Mem::new(one, offset as i32)),
-            (Some(base), Some(index)) => self.e.lea(RAX, Mem::indexed(base, index, 0, offset as i32)),
+            (None, None) => self.e.mov_imm(to, offset),
+            (Some(one), None) | (None, Some(one)) if offset == 0 => self.e.mov(to, one),
+            (Some(one), None) | (None, Some(one)) => self.e.lea(to, Mem::new(one, offset as i32)),
+            (Some(base), Some(index)) => self.e.lea(to, Mem::indexed(base, index, 0, offset as i32)),
         }
     }
 
     /// RAX <- the host address of the `span` bytes at effective address EAX, else jumps to `holes`.
+    pub(super) fn look_up(&mut self, span: u32, store: bool, holes: &mut Holes) {
+        self.look_up_in(RAX, span, store, holes);
+    }
+
+    /// `at` <- the host address of the `span` bytes at the effective address in it, else jumps to `holes`.
     ///
     /// ```text
     /// ECX = slot of the page; EDX = page of the last byte
     /// if table[ECX].tag != EDX give up      (also if the bytes cross into the next page)
-    /// RAX += table[ECX].delta
+    /// at += table[ECX].delta
     /// ```
-    pub(super) fn look_up(&mut self, span: u32, store: bool, holes: &mut Holes) {
+    fn look_up_in(&mut self, at: Reg, span: u32, store: bool, holes: &mut Holes) {
         const { assert!(data_table::SIZE == 16) };
         let tag = if store { data_table::WRITE } else { data_table::READ };
-        self.e.mov(RCX, RAX);
+        self.e.mov(RCX, at);
         self.e.shift_imm(Shift::Shr, RCX, 8);
         self.e.alu_imm(Alu::And, RCX, (data_table::ENTRIES as u32 - 1) << 4);
         if span == 1 {
-            self.e.mov(RDX, RAX);
+            self.e.mov(RDX, at);
         } else {
-            self.e.lea(RDX, Mem::new(RAX, span as i32 - 1));
+            self.e.lea(RDX, Mem::new(at, span as i32 - 1));
         }
         self.e.alu_imm(Alu::And, RDX, 0xFFFF_F000);
         self.e.alu_mem(Alu::Cmp, RDX, Mem::indexed(R15, RCX, 0, tag as i32));
         holes.push(self.e.jump_if(Cond::NotEqual));
-        self.e.alu64_mem(Alu::Add, RAX, Mem::indexed(R15, RCX, 0, data_table::DELTA as i32));
+        self.e.alu64_mem(Alu::Add, at, Mem::indexed(R15, RCX, 0, data_table::DELTA as i32));
     }
 
     /// Emits `probe`.
     pub(super) fn probe(&mut self, probe: &Probe, holes: &mut Holes) {
-        self.sum(probe.base, probe.index, probe.offset);
-        self.look_up(probe.span, probe.store, holes);
-        if probe.host != RAX {
-            self.e.mov64(probe.host, RAX);
-        }
+        self.sum(probe.host, probe.base, probe.index, probe.offset);
+        self.look_up_in(probe.host, probe.span, probe.store, holes);
     }
 
     /// The host address of an access, if a window has it.
@@ -300,18 +318,12 @@ impl Translator<'_> {
 
     /// Makes room for a window; tells its number and its host register. `None` if there is no room.
     fn open_window(&mut self, window: Window) -> Option<(Window, usize, Reg)> {
-        let first = self.windows.next;
-        for number in [first, (first + 1) % WINDOWS] {
-            if let Some((host, evicted)) = self.regs.claim_window(number) {
-                if let Some(evicted) = evicted {
-                    self.e.store(evicted.place(), host);
-                }
-                self.windows.next = (number + 1) % WINDOWS;
-                self.windows.held[number] = Some(window);
-                return Some((window, number, host));
-            }
+        let (number, host, evicted) = self.regs.claim_window()?;
+        if let Some(evicted) = evicted {
+            self.e.store(evicted.place(), host);
         }
-        None
+        self.windows.held[number] = Some(window);
+        Some((window, number, host))
     }
 
     fn access(&mut self, op: Op, access: Access) {
@@ -422,6 +434,69 @@ impl Translator<'_> {
         true
     }
 
+    /// Cache instructions that do nothing but what an access would be checked for.
+    fn touch(&mut self, op: Op, store: bool) -> bool {
+        self.effective_address(op, Some(op.rb()));
+        let mut slow = self.slow_way();
+        self.look_up(1, store, &mut slow.holes);
+        self.resume_here(slow);
+        true
+    }
+
+    /// RAX <- the host address of the aligned word at (RA|0) + (RB), RCX <- its physical address; else the slow way.
+    fn look_up_reserved(&mut self, op: Op, store: bool) -> super::Slow {
+        self.effective_address(op, Some(op.rb()));
+        let mut slow = self.slow_way();
+        self.e.test_imm(RAX, 3);
+        slow.holes.push(self.e.jump_if(Cond::NotEqual));
+        self.look_up(4, store, &mut slow.holes);
+        self.e.mov64(RCX, RAX);
+        self.e.alu64_mem(Alu::Sub, RCX, frame::RAM);
+        slow
+    }
+
+    /// lwarx
+    ///
+    /// ```text
+    /// if EA & 3 go the slow way; RAX = host address; RCX = physical address
+    /// reservation = RCX, valid; RT = [RAX]
+    /// ```
+    fn load_and_reserve(&mut self, op: Op) -> bool {
+        let slow = self.look_up_reserved(op, false);
+        self.e.store64(RESERVED_ADDRESS, RCX);
+        self.e.store_imm(field!(reserve_valid), 1);
+        let rt = self.write(op.rt());
+        self.load_value(Access::load(4), rt, Mem::new(RAX, 0));
+        self.resume_here(slow);
+        true
+    }
+
+    /// stwcx.
+    ///
+    /// ```text
+    /// if EA & 3 go the slow way; RAX = host address; RCX = physical address
+    /// EDX = "not equal"
+    /// if reservation == RCX and valid: [RAX] = RS, EDX = "equal"
+    /// reservation is gone; CR0 = EDX
+    /// ```
+    fn store_conditional(&mut self, op: Op) -> bool {
+        let rs = self.read(op.rt());
+        let slow = self.look_up_reserved(op, true);
+        self.e.mov_imm64(RDX, condition::code(self.so()));
+        self.e.alu64_mem(Alu::Cmp, RCX, RESERVED_ADDRESS);
+        let other = self.e.jump_if(Cond::NotEqual);
+        self.e.alu_mem_imm(false, Alu::Cmp, field!(reserve_valid), 0);
+        let none = self.e.jump_if(Cond::Equal);
+        self.e.mov_imm64(RDX, condition::code(2 | self.so()));
+        self.store_value(Access::store(4), rs, Mem::new(RAX, 0));
+        self.e.bind_here(other);
+        self.e.bind_here(none);
+        self.e.store_imm(field!(reserve_valid), 0);
+        self.e.store64(frame::cr_field(0), RDX);
+        self.resume_here(slow);
+        true
+    }
+
     /// A host register for `guest`, with whatever is in it.
     fn hold(&mut self, guest: Guest) -> Reg {
         match self.regs.held(guest) {
@@ -442,6 +517,7 @@ impl Translator<'_> {
                     self.e.movsx16(to, to);
                 }
             }
+            _ if !access.reversed && self.stubs.has_movbe => self.e.load_reversed(to, at),
             _ => {
                 self.e.load(to, at);
                 if !access.reversed {
@@ -453,6 +529,13 @@ impl Translator<'_> {
 
     fn store_value(&mut self, access: Access, from: Reg, at: Mem) {
         let swap = access.len > 1 && !access.reversed;
+        if swap && self.stubs.has_movbe {
+            match access.len {
+                2 => self.e.store16_reversed(at, from),
+                _ => self.e.store_reversed(at, from),
+            }
+            return;
+        }
         let value = if swap { RCX } else { from };
         self.e.mov(value, from);
         match access.len {

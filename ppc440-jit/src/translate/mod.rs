@@ -12,6 +12,7 @@
 mod branch;
 mod float;
 mod integer;
+mod loops;
 mod memory;
 mod regs;
 mod system;
@@ -171,6 +172,8 @@ pub(crate) struct Translator<'a> {
     segment: usize,
     /// The host's flags are those of a comparison into this CR field, by the signed conditions.
     flags: Option<u32>,
+    /// The block is a loop: see [`loops`].
+    repeats: Option<loops::Loop>,
     inline: bool,
 }
 
@@ -194,9 +197,13 @@ pub(crate) fn translate(
         windows: Windows::default(),
         index: 0,
         flags: None,
+        repeats: None,
         inline,
     };
     t.e.code.reserve(1024);
+    if inline {
+        t.begin_loop();
+    }
     let words = t.block();
     t.out_of_line();
     Translation { code: t.e.code, sites: t.sites, words }

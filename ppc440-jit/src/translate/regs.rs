@@ -5,16 +5,14 @@
 
 use crate::emit::{Mem, R8, R9, R10, R11, R13, R14, RBX, RDI, RSI, Reg};
 
-use super::{field, gpr_place};
+use super::gpr_place;
 
-/// Guest registers that may be held: GPR 0-31 by number, two more, then host addresses that memory accesses share.
+/// What may be held: GPR 0-31 by number, then host addresses that memory accesses share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Guest(u8);
 
-pub(super) const LR: Guest = Guest(32);
-pub(super) const CTR: Guest = Guest(33);
 /// The first of [`WINDOWS`] host addresses, which are no registers of the guest and lie nowhere in memory.
-const WINDOW: u8 = 34;
+const WINDOW: u8 = 32;
 /// Host addresses that may be held at a time.
 pub(super) const WINDOWS: usize = 2;
 const GUESTS: usize = WINDOW as usize + WINDOWS;
@@ -42,11 +40,7 @@ impl Guest {
 
     /// Where it lies in memory.
     pub(super) fn place(self) -> Mem {
-        match self {
-            LR => field!(lr),
-            CTR => field!(ctr),
-            Self(gpr) => gpr_place(usize::from(gpr)),
-        }
+        gpr_place(usize::from(self.0))
     }
 }
 
@@ -55,7 +49,7 @@ pub(crate) const FIXED: [(Reg, usize); 6] = [(RBX, 9), (RSI, 1), (RDI, 3), (R8, 
 
 /// Host registers that hold others within a block. The last [`WINDOWS`] of them may hold a window, as functions that
 /// translated code calls keep them.
-const HOSTS: [Reg; 3] = [R11, R13, R14];
+pub(super) const HOSTS: [Reg; 3] = [R11, R13, R14];
 
 /// The host register of a guest register that always has one.
 fn fixed(guest: Guest) -> Option<Reg> {
@@ -67,9 +61,11 @@ struct Slot {
     guest: Option<Guest>,
     dirty: bool,
     pinned: bool,
+    /// A loop wants it to stay where it is.
+    kept: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Regs {
     slots: [Slot; HOSTS.len()],
     /// By guest register: index into `slots`.
@@ -86,6 +82,12 @@ pub(super) struct Held {
 impl Held {
     pub(super) fn iter(self) -> impl Iterator<Item = (Reg, Guest)> {
         self.list.into_iter().flatten()
+    }
+}
+
+impl Held {
+    pub(super) fn has(self, host: Reg, guest: Guest) -> bool {
+        self.iter().any(|held| held == (host, guest))
     }
 }
 
@@ -109,21 +111,30 @@ impl Regs {
         let free = self.slots.iter().position(|slot| slot.guest.is_none());
         let slot = free.unwrap_or_else(|| {
             // An instruction pins fewer than there are, so one is always found.
-            loop {
+            for tries in 0.. {
                 let at = self.next;
                 self.next = (self.next + 1) % HOSTS.len();
-                if !self.slots[at].pinned {
+                let slot = &self.slots[at];
+                if !slot.pinned && (tries >= HOSTS.len() || !slot.kept) {
                     return at;
                 }
             }
+            unreachable!("the loop has no end")
         });
         self.take(slot, guest)
     }
 
-    /// A host register for window `number`, as [`Regs::claim`] gives one; `None` if the instruction at hand needs it.
-    pub(super) fn claim_window(&mut self, number: usize) -> Option<(Reg, Option<Guest>)> {
-        let slot = HOSTS.len() - WINDOWS + number % WINDOWS;
-        (!self.slots[slot].pinned).then(|| self.take(slot, Guest::window(number)))
+    /// A number for a new window, and a host register for it as [`Regs::claim`] gives one: one that is free, or else
+    /// that no loop wants. `None` if the instruction at hand needs all.
+    pub(super) fn claim_window(&mut self) -> Option<(usize, Reg, Option<Guest>)> {
+        let first = HOSTS.len() - WINDOWS;
+        let cost =
+            |slot: &Slot| u32::from(slot.guest.is_some()) + u32::from(slot.dirty) + 2 * u32::from(slot.kept);
+        let number = (0..WINDOWS)
+            .filter(|number| !self.slots[first + number].pinned)
+            .min_by_key(|number| cost(&self.slots[first + number]))?;
+        let (host, evicted) = self.take(first + number, Guest::window(number));
+        Some((number, host, evicted))
     }
 
     fn take(&mut self, slot: usize, guest: Guest) -> (Reg, Option<Guest>) {
@@ -131,9 +142,16 @@ impl Regs {
         if let Some(old) = old.guest {
             self.of_guest[usize::from(old.0)] = None;
         }
-        self.slots[slot] = Slot { guest: Some(guest), dirty: false, pinned: true };
+        self.slots[slot] = Slot { guest: Some(guest), dirty: false, pinned: true, kept: false };
         self.of_guest[usize::from(guest.0)] = Some(slot as u8);
         (HOSTS[slot], old.guest.filter(|_| old.dirty))
+    }
+
+    /// What is held now stays where it is as long as there is room, and may have been changed: a loop comes back here.
+    pub(super) fn keep(&mut self) {
+        for slot in self.slots.iter_mut().filter(|slot| slot.guest.is_some()) {
+            (slot.dirty, slot.kept) = (true, true);
+        }
     }
 
     /// `guest` is held no more; it was not changed.

@@ -5,7 +5,6 @@ use core::mem::offset_of;
 use ppc440_core::op::Op;
 use ppc440_core::state::CpuState;
 
-use super::regs::{CTR, LR};
 use super::{Translator, field, state};
 use crate::emit::{Alu, Mem, RAX};
 
@@ -50,22 +49,13 @@ impl Translator<'_> {
 
     fn move_from_spr(&mut self, op: Op) -> bool {
         let spr = op.spr();
-        let register = match spr {
-            8 => Some(LR),
-            9 => Some(CTR),
-            _ => None,
-        };
         if spr == 1 {
             self.move_from_xer(op);
             return true;
         }
-        if let Some(register) = register {
-            let from = self.read(register);
-            let rt = self.write(op.rt());
-            self.e.mov(rt, from);
-            return true;
-        }
         let place = match spr {
+            8 => field!(lr),
+            9 => field!(ctr),
             256 => field!(usprg0),
             260..=263 => state(offset_of!(CpuState, sprg) + 4 * (spr - 256) as usize),
             _ if self.user() => return false,
@@ -81,19 +71,15 @@ impl Translator<'_> {
 
     fn move_to_spr(&mut self, op: Op) -> bool {
         let spr = op.spr();
-        let register = match spr {
-            8 => Some(LR),
-            9 => Some(CTR),
+        let rs = self.read(op.rt());
+        let for_all = match spr {
+            8 => Some(field!(lr)),
+            9 => Some(field!(ctr)),
+            256 => Some(field!(usprg0)),
             _ => None,
         };
-        let rs = self.read(op.rt());
-        if let Some(register) = register {
-            let to = self.write(register);
-            self.e.mov(to, rs);
-            return true;
-        }
-        if spr == 256 {
-            self.e.store(field!(usprg0), rs);
+        if let Some(place) = for_all {
+            self.e.store(place, rs);
             return true;
         }
         if self.user() {

@@ -1,0 +1,171 @@
+//! Blocks that end in a branch to their own start. The registers that such a loop uses most are read once before it, and
+//! the branch back leads behind that, so that what the loop carries from one round to the next stays in registers.
+//! Whatever holds elsewhere holds here: registers are written back before the core looks, and each round counts its
+//! instructions and looks at clock and pins.
+
+use ppc440_core::op::Op;
+
+use super::regs::{Guest, HOSTS, Regs};
+use super::{Exit, Translator, ends_block};
+use crate::emit::{Alu, Cond, R12, RAX};
+
+/// A block that repeats.
+#[derive(Debug)]
+pub(super) struct Loop {
+    /// Which instruction branches back.
+    last: usize,
+    /// Where a round begins, and what is held there.
+    start: usize,
+    regs: Regs,
+    /// It only waits: the GPRs whose difference is how long, in ticks.
+    waits: Option<(usize, usize)>,
+}
+
+/// The GPRs that an instruction mentions, roughly: it only decides what is worth a register.
+fn mentioned(op: Op) -> [Option<usize>; 3] {
+    let (rt, ra, rb) = (Some(op.rt()), Some(op.ra()), Some(op.rb()));
+    // (RA|0)
+    let base = ra.filter(|&ra| ra != 0);
+    match op.primary() {
+        14 | 15 | 32..=45 => [rt, base, None],
+        48..=55 => [base, None, None],
+        3 | 10 | 11 => [ra, None, None],
+        7 | 8 | 12 | 13 | 20 | 21 | 24..=29 => [rt, ra, None],
+        4 | 23 | 31 => [rt, ra, rb],
+        _ => [None; 3],
+    }
+}
+
+impl Translator<'_> {
+    /// Whether the block is a loop: conditional branches before its last lead out of it.
+    pub(super) fn repeats(&self) -> bool {
+        self.repeats.is_some()
+    }
+
+    /// Whether the branch at `index` leads back to the block's start, and the block is prepared for it.
+    pub(super) fn loops_at(&self, index: usize) -> bool {
+        self.repeats.as_ref().is_some_and(|repeats| repeats.last == index)
+    }
+
+    /// The index of the branch that ends the block and leads to its start, if nothing ends the block before.
+    fn branch_back(&self) -> Option<usize> {
+        for (index, &word) in self.source.words.iter().enumerate() {
+            let op = Op::new(word);
+            let one_condition = (op.rt() & 4 != 0) != (op.rt() & 16 != 0);
+            let back = index as u32 * 4;
+            match op.primary() {
+                16 | 18 if op.lk() || op.aa() => return None,
+                16 if op.bd().wrapping_add(back) == 0 => {
+                    return (one_condition && index > 0).then_some(index);
+                }
+                16 if one_condition => {}
+                18 if op.li().wrapping_add(back) == 0 => return (index > 0).then_some(index),
+                16 | 18 => return None,
+                19 if matches!(op.xo(), 16 | 528) => return None,
+                _ if ends_block(op) => return None,
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// Whether the loop does nothing but look at the clock until enough time has passed, as Linux's `__delay` does: all
+    /// of it reads the time base, subtracts, compares and branches out. Then it goes back while the last comparison says
+    /// "greater": with its operands.
+    ///
+    /// ```text
+    /// mftb T; subf D,S,T; cmplw L,D; ble out; ...; bgt start
+    /// ```
+    fn waits(&self, last: usize) -> Option<(usize, usize)> {
+        let op = |index: usize| self.source.words.get(index).map(|&word| Op::new(word));
+        let time_base = |op: Op| op.primary() == 31 && matches!(op.xo(), 339 | 371) && op.spr() == 268;
+        let subtraction = |op: Op| op.primary() == 31 && op.xo() == 40 && !op.rc();
+        let comparison = |op: Op| op.primary() == 31 && op.xo() == 32;
+        let all = (0..last).all(|index| {
+            op(index).is_some_and(|op| {
+                time_base(op) || subtraction(op) || comparison(op) || (op.primary() == 16 && op.rt() & 4 != 0)
+            })
+        });
+        let [read, difference, compared, back] =
+            [op(last.checked_sub(3)?)?, op(last - 2)?, op(last - 1)?, op(last)?];
+        let chain = time_base(read)
+            && subtraction(difference)
+            && difference.rb() == read.rt()
+            && comparison(compared)
+            && compared.rb() == difference.rt()
+            && compared.ra() != compared.rb();
+        let greater =
+            back.primary() == 16 && back.rt() & 0x1C == 12 && back.ra() as u32 == 4 * compared.bf() + 1;
+        (all && chain && greater).then_some((compared.ra(), compared.rb()))
+    }
+
+    /// If the block is a loop, reads what it uses most.
+    pub(super) fn begin_loop(&mut self) {
+        let Some(last) = self.branch_back() else { return };
+        let waits = self.waits(last);
+        let mut uses = [0u32; 32];
+        for &word in &self.source.words[..last] {
+            for gpr in mentioned(Op::new(word)).into_iter().flatten() {
+                uses[gpr] += 1;
+            }
+        }
+        for (gpr, uses) in uses.iter_mut().enumerate() {
+            if Guest::from(gpr).always_in().is_some() {
+                *uses = 0;
+            }
+        }
+        let others = uses.iter().filter(|&&uses| uses != 0).count();
+        // With more registers than there is room for, one stays free for all the others.
+        let room = if waits.is_some() {
+            0
+        } else if others > HOSTS.len() {
+            HOSTS.len() - 1
+        } else {
+            others
+        };
+        for _ in 0..room {
+            let most = (0..32).max_by_key(|&gpr| uses[gpr]).unwrap_or(0);
+            uses[most] = 0;
+            self.read(most);
+        }
+        self.regs.unpin();
+        self.regs.keep();
+        self.repeats = Some(Loop { last, start: self.e.here(), regs: self.regs.clone(), waits });
+    }
+
+    /// The branch back, taken.
+    ///
+    /// ```text
+    /// write back and read what is not held as it was at the start
+    /// R12 -= instructions; if R12 > 0 go on at the start
+    /// ask the driver
+    /// ```
+    pub(super) fn loop_back(&mut self) {
+        let Some(repeats) = self.repeats.take() else { return };
+        if let Some((enough, passed)) = repeats.waits {
+            let (enough, passed) = (self.read(enough), self.read(passed));
+            self.e.mov(RAX, enough);
+            self.e.alu(Alu::Sub, RAX, passed);
+            self.flush();
+            let hole = self.e.call();
+            self.bind_far(hole, self.stubs.wait);
+        }
+        for (host, guest) in self.regs.dirty().iter() {
+            if !repeats.regs.dirty().has(host, guest) {
+                self.e.store(guest.place(), host);
+            }
+        }
+        for (host, guest) in repeats.regs.all().iter() {
+            if !self.regs.all().has(host, guest) {
+                self.e.load(host, guest.place());
+            }
+        }
+        self.e.alu64_imm(Alu::Sub, R12, self.count());
+        let again = self.e.jump_if(Cond::Greater);
+        self.e.bind(again, repeats.start);
+        let hole = self.e.jump();
+        let spill = repeats.regs.dirty();
+        self.exits.push(Exit { hole, spill, target: self.source.pc, count: None });
+        self.windows.forget_all();
+    }
+}
