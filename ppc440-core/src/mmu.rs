@@ -213,21 +213,47 @@ pub(crate) struct Resolved {
     pub(crate) block: u32,
 }
 
-/// What follows from PID and MSR.
+/// The parts of the table that accesses go through.
 #[derive(Clone, Copy, Debug)]
-struct Selection {
+#[repr(C, align(8))]
+pub(crate) struct Parts {
+    pub(crate) data: u32,
+    pub(crate) fetch: u32,
+}
+
+/// What follows from PID and MSR. `repr(C)`, as translated code reads it.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Selection {
     /// PID, MSR\[PR, IS, DS\] and `slow_data` in one word, which is compared at every PID write, interrupt and return;
     /// [`UNSELECTED`] if the rest means nothing.
-    key: u32,
+    pub(crate) key: u32,
+    pub(crate) parts: Parts,
+    /// Where the parts lie in memory.
+    pub(crate) data_table: usize,
+    pub(crate) fetch_table: usize,
     fetch_mode: Mode,
     data_mode: Mode,
     fetch_context: ContextId,
     data_context: ContextId,
-    slow_data: bool,
 }
 
 /// A key that no PID and MSR have.
 const UNSELECTED: u32 = u32::MAX;
+/// Selections that are remembered: Linux goes back and forth between a few for each process.
+pub(crate) const SELECTIONS: usize = 16;
+
+/// The key of PID and MSR.
+#[inline(always)]
+const fn selection_key(pid: u8, machine: u32, slow_data: bool) -> u32 {
+    pid as u32 | (machine & (msr::PR | msr::IS | msr::DS)) << 8 | (slow_data as u32) << 8
+}
+
+/// Where a selection is remembered: by the low bits of PID, with PR (bit 22 of the key) mixed in.
+#[inline(always)]
+const fn selection_slot(key: u32) -> usize {
+    (key ^ key >> 19) as usize % SELECTIONS
+}
 
 /// The core's MMU: shadow bookkeeping, direct-mapped table and the current contexts.
 #[derive(Debug)]
@@ -235,15 +261,14 @@ pub(crate) struct Mmu {
     shadow: Shadow<Vec<Slot>, AnyPolicy>,
     policy: PolicyKind,
     fast: Fast,
-    now: Selection,
-    /// The selection before this one: an interrupt and its return go back and forth between two.
-    before: Selection,
-    /// Where in the table the part of `data_context` begins, or the part that never matches while every access must
-    /// be looked at.
-    /// The parts of the table that are in use.
-    data_part: usize,
-    fetch_part: usize,
-    /// What `set_mode` was last told; contexts are recycled only there.
+    /// Which of `selections` holds.
+    pub(crate) now: u32,
+    /// The parts in use: those of the selection, or the part that never matches while every access must be looked at.
+    pub(crate) parts: Parts,
+    /// By [`selection_slot`]. Those that are known need not be asked for again: their contexts stand for the same
+    /// modes until one is recycled.
+    pub(crate) selections: [Selection; SELECTIONS],
+    /// No cached translation is used.
     bypass: bool,
     /// Every reference is recorded, so none may be answered by the table.
     recording: bool,
@@ -257,11 +282,13 @@ impl Mmu {
         let mode = Mode { pid: 0, address_space: false, user: false };
         let nothing = Selection {
             key: UNSELECTED,
+            parts: Parts { data: SLOW as u32, fetch: SLOW as u32 },
+            data_table: 0,
+            fetch_table: 0,
             fetch_mode: mode,
             data_mode: mode,
             fetch_context: ContextId(0),
             data_context: ContextId(0),
-            slow_data: false,
         };
         let mut mmu = Self {
             shadow: Shadow::new(vec![Slot::EMPTY; pages.clamp(1, 65_535)], CONTEXTS, policy.into()),
@@ -277,10 +304,9 @@ impl Mmu {
                 large_contexts: 0,
                 recorder: None,
             },
-            now: nothing,
-            before: nothing,
-            data_part: 0,
-            fetch_part: 0,
+            now: 0,
+            parts: nothing.parts,
+            selections: [nothing; SELECTIONS],
             bypass: false,
             recording: false,
         };
@@ -289,25 +315,26 @@ impl Mmu {
     }
 
     /// Selects the contexts of (PID, MSR). With `slow_data` every data access takes the slow path.
+    #[inline]
     pub(crate) fn set_mode(&mut self, pid: u8, machine: u32, slow_data: bool) {
-        let key = u32::from(pid) | (machine & (msr::PR | msr::IS | msr::DS)) << 8 | u32::from(slow_data) << 8;
-        if self.now.key == key {
+        let key = selection_key(pid, machine, slow_data);
+        let slot = selection_slot(key);
+        if self.now as usize == slot && self.selections[slot].key == key {
             return;
         }
-        core::mem::swap(&mut self.now, &mut self.before);
-        if self.now.key != key {
-            self.select(key, pid, machine, slow_data);
+        if self.selections[slot].key != key {
+            self.select(slot, pid, machine, slow_data);
         }
+        self.now = slot as u32;
         if self.fast.recorder.is_some() {
             self.record_registers();
         }
         self.retag();
     }
 
-    /// Asks for the contexts. Those that are known need not be asked for again: they stand for the same modes until
-    /// one is recycled.
+    /// Asks for contexts.
     #[inline(never)]
-    fn select(&mut self, key: u32, pid: u8, machine: u32, slow_data: bool) {
+    fn select(&mut self, slot: usize, pid: u8, machine: u32, slow_data: bool) {
         let recycled = self.shadow.stats().recycled_contexts;
         let (space, data_space) = (machine & msr::IS != 0, machine & msr::DS != 0);
         let user = machine & msr::PR != 0;
@@ -316,24 +343,45 @@ impl Mmu {
         let fetch_context = self.shadow.context(fetch_mode, &mut self.fast);
         let data_context =
             if space == data_space { fetch_context } else { self.shadow.context(data_mode, &mut self.fast) };
-        self.now = Selection { key, fetch_mode, data_mode, fetch_context, data_context, slow_data };
         if self.shadow.stats().recycled_contexts != recycled {
-            self.before.key = UNSELECTED;
+            for selection in &mut self.selections {
+                selection.key = UNSELECTED;
+            }
         }
+        let data = if slow_data { SLOW } else { usize::from(data_context.0) };
+        let fetch = usize::from(fetch_context.0);
+        self.selections[slot] = Selection {
+            key: selection_key(pid, machine, slow_data),
+            parts: Parts { data: data as u32, fetch: fetch as u32 },
+            data_table: self.fast.data[data].as_ptr() as usize,
+            fetch_table: self.fast.fetch[fetch].as_ptr() as usize,
+            fetch_mode,
+            data_mode,
+            fetch_context,
+            data_context,
+        };
+    }
+
+    #[inline(always)]
+    fn selection(&self) -> &Selection {
+        &self.selections[self.now as usize % SELECTIONS]
     }
 
     #[cold]
     fn record_registers(&mut self) {
-        let registers = registers(self.now.fetch_mode, self.now.data_mode);
+        let registers = registers(self.selection().fetch_mode, self.selection().data_mode);
         if let Some(recorder) = &mut self.fast.recorder {
             recorder.set_registers(registers);
         }
     }
 
+    #[inline]
     fn retag(&mut self) {
-        let part = |context: ContextId, slow| if slow { SLOW } else { usize::from(context.0) };
-        self.data_part = part(self.now.data_context, self.now.slow_data || self.bypass || self.recording);
-        self.fetch_part = part(self.now.fetch_context, self.bypass || self.recording);
+        self.parts = if self.bypass || self.recording {
+            Parts { data: SLOW as u32, fetch: SLOW as u32 }
+        } else {
+            self.selection().parts
+        };
     }
 
     /// Uses no cached translation at all while on: the oracle's way.
@@ -346,7 +394,7 @@ impl Mmu {
     /// slot is that of the first byte, the page that of the last: they agree only if it is one page.
     #[inline(always)]
     pub(crate) fn fast_read(&self, ea: u32, len: u32) -> Option<u64> {
-        let entry = &self.fast.data[self.data_part % PARTS][data_slot(ea)];
+        let entry = &self.fast.data[self.parts.data as usize % PARTS][data_slot(ea)];
         (entry.read == ea.wrapping_add(len - 1) & !0xFFF)
             .then(|| entry.delta.wrapping_sub(self.fast.base).wrapping_add(u64::from(ea)))
     }
@@ -354,7 +402,7 @@ impl Mmu {
     /// As [`Mmu::fast_read`], for a store.
     #[inline(always)]
     pub(crate) fn fast_write(&self, ea: u32, len: u32) -> Option<u64> {
-        let entry = &self.fast.data[self.data_part % PARTS][data_slot(ea)];
+        let entry = &self.fast.data[self.parts.data as usize % PARTS][data_slot(ea)];
         (entry.write == ea.wrapping_add(len - 1) & !0xFFF)
             .then(|| entry.delta.wrapping_sub(self.fast.base).wrapping_add(u64::from(ea)))
     }
@@ -362,15 +410,16 @@ impl Mmu {
     /// The code cache's number of the page that holds `ea`, if the table has it.
     #[inline(always)]
     pub(crate) fn fast_fetch(&self, ea: u32) -> Option<u32> {
-        let entry = &self.fast.fetch[self.fetch_part % PARTS][fetch_slot(ea)];
+        let entry = &self.fast.fetch[self.parts.fetch as usize % PARTS][fetch_slot(ea)];
         (entry.tag == ea & !0xFFF).then_some(entry.code)
     }
 
     /// Records that the page that holds `ea` in the current fetch context is the code cache's page `code`.
     pub(crate) fn install_fetch(&mut self, ea: u32, code: u32) {
         if !self.bypass && !self.recording {
-            self.fast.fetch[self.fetch_part][fetch_slot(ea)] = FetchEntry { tag: ea & !0xFFF, code };
-            self.fast.used |= 1 << self.fetch_part;
+            self.fast.fetch[self.parts.fetch as usize % PARTS][fetch_slot(ea)] =
+                FetchEntry { tag: ea & !0xFFF, code };
+            self.fast.used |= 1 << self.parts.fetch;
         }
     }
 
@@ -386,7 +435,10 @@ impl Mmu {
 
     /// The current parts of the table: data translations and fetch translations.
     pub(crate) fn parts(&self) -> (&[DataEntry], &[FetchEntry]) {
-        (&self.fast.data[self.data_part], &self.fast.fetch[self.fetch_part])
+        (
+            &self.fast.data[self.parts.data as usize % PARTS],
+            &self.fast.fetch[self.parts.fetch as usize % PARTS],
+        )
     }
 
     /// Keeps data pages from physical address `limit` on out of the table, and adds `base` to each delta. What is
@@ -399,8 +451,8 @@ impl Mmu {
     /// Translates through guest TLB and shadows; a RAM page that may be cached enters the table.
     pub(crate) fn resolve(&mut self, tlb: &Tlb, ea: u32, access: Access) -> Result<Resolved, Fault> {
         let (mode, context) = match access {
-            Access::Fetch => (self.now.fetch_mode, self.now.fetch_context),
-            Access::Load | Access::Store => (self.now.data_mode, self.now.data_context),
+            Access::Fetch => (self.selection().fetch_mode, self.selection().fetch_context),
+            Access::Load | Access::Store => (self.selection().data_mode, self.selection().data_context),
         };
         if self.bypass {
             let Translation { pa, attributes, size, .. } =
@@ -453,7 +505,7 @@ impl Mmu {
     /// Records everything from now on.
     pub(crate) fn record(&mut self, tlb: &Tlb, sp: u32) {
         self.invalidate_all();
-        let registers = registers(self.now.fetch_mode, self.now.data_mode);
+        let registers = registers(self.selection().fetch_mode, self.selection().data_mode);
         self.fast.recorder = Some(Box::new(Recorder::new(tlb, registers, sp)));
         self.recording = true;
         self.retag();

@@ -15,7 +15,7 @@ use crate::bits::storage;
 use crate::bus::Bus;
 use crate::core::{Core, Flow, Stop};
 use crate::exception::Interrupt;
-use crate::mmu::{DATA, DataEntry, FETCH, FetchEntry};
+use crate::mmu::{DATA, DataEntry, FETCH, FetchEntry, Selection};
 
 /// Where [`Core::registers`] begins in a [`Core`], in bytes.
 pub const STATE_OFFSET: usize = core::mem::offset_of!(Core, state);
@@ -46,6 +46,41 @@ pub mod fetch_table {
 
     /// Entries of 8 bytes; a power of two.
     pub const ENTRIES: usize = FETCH;
+}
+
+/// What the core remembers of the contexts that PID and MSR selected lately: a table in the [`Core`] itself, so that
+/// translated code can change PID where the new selection is known.
+///
+/// A key is PID, with MSR\[PR\] in bit 22, MSR\[IS, DS\] in bits 13 and 12, and bit 8 set while every data access must
+/// take the slow path. Its place is `(key ^ key >> 19) % COUNT`. To select: copy the 8 bytes at [`PARTS`] to
+/// [`NOW_PARTS`], store the number of the place at [`NOW`], and use the two tables.
+///
+/// [`PARTS`]: selection::PARTS
+/// [`NOW`]: selection::NOW
+/// [`NOW_PARTS`]: selection::NOW_PARTS
+pub mod selection {
+    use super::{Core, Selection};
+    use core::mem::offset_of;
+
+    /// Entries of the table.
+    pub const COUNT: usize = crate::mmu::SELECTIONS;
+
+    /// Offset of the table in a [`Core`].
+    pub const TABLE: usize = offset_of!(Core, mmu.selections);
+    /// Bytes of an entry.
+    pub const SIZE: usize = size_of::<Selection>();
+    /// Offset of the `u32` key in an entry.
+    pub const KEY: usize = offset_of!(Selection, key);
+    /// Offset of 8 bytes that the core uses itself.
+    pub const PARTS: usize = offset_of!(Selection, parts);
+    /// Offset of the address of the [data table](super::data_table).
+    pub const DATA_TABLE: usize = offset_of!(Selection, data_table);
+    /// Offset of the address of the [fetch table](super::fetch_table).
+    pub const FETCH_TABLE: usize = offset_of!(Selection, fetch_table);
+    /// Offset in a [`Core`] of the `u32` number of the selected place.
+    pub const NOW: usize = offset_of!(Core, mmu.now);
+    /// Offset in a [`Core`] of the selected 8 bytes.
+    pub const NOW_PARTS: usize = offset_of!(Core, mmu.parts);
 }
 
 const _: () = assert!(

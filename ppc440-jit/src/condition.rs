@@ -62,6 +62,8 @@ pub(crate) fn concerns(word: u32) -> bool {
     let (record, xo) = (word & 1 != 0, word >> 1 & 0x3FF);
     match word >> 26 {
         3 | 7 | 8 | 12 | 14 | 15 | 17 | 18 | 24..=27 | 32..=55 => false,
+        // Returns from interrupts, isync
+        19 => !matches!(xo, 38 | 50 | 51 | 150),
         // cmp, cmpl, mfcr, mtcrf, mcrxr, isel
         31 => record || matches!(xo, 0 | 32 | 19 | 144 | 512) || xo & 31 == 15,
         4 => record,

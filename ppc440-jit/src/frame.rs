@@ -7,7 +7,7 @@ use core::mem::offset_of;
 use ppc440_core::bits::xer;
 use ppc440_core::core::Core;
 use ppc440_core::state::CpuState;
-use ppc440_core::translate::{STATE_OFFSET, fetch_table};
+use ppc440_core::translate::{STATE_OFFSET, fetch_table, selection};
 
 use crate::cache::{JUMPS, JumpEntry};
 use crate::emit::{
@@ -69,6 +69,17 @@ macro_rules! frame_field {
 }
 
 pub(crate) const FETCH_TABLE: Mem = frame_field!(fetch_table);
+pub(crate) const DATA_TABLE: Mem = frame_field!(data_table);
+
+/// What lies in the core at `offset` from its beginning.
+pub(crate) const fn core_field(offset: usize) -> Mem {
+    Mem::new(RBP, (offset_of!(Frame, core) + offset) as i32 - ANCHOR as i32)
+}
+
+/// A field of an entry of the core's [`selection`] table; `entry` is the offset of the entry.
+pub(crate) const fn selection_field(entry: Reg, offset: usize) -> Mem {
+    Mem::indexed(RBP, entry, 0, (offset_of!(Frame, core) + selection::TABLE + offset) as i32 - ANCHOR as i32)
+}
 
 /// Where a field of CR lies.
 pub(crate) const fn cr_field(field: u32) -> Mem {

@@ -461,6 +461,7 @@ impl<B: DirectRam> Jit<B> {
             words: &self.words,
             pc,
             mode,
+            page,
             block: self.cache.blocks.len() as u32,
             first_site: self.cache.sites.len() as u32,
             at: self.cache.next_offset(),

@@ -63,6 +63,8 @@ pub(crate) struct Source<'a> {
     /// Effective address of the first one.
     pub(crate) pc: u32,
     pub(crate) mode: u8,
+    /// Number (physical address / 4096) of the RAM page that they lie in.
+    pub(crate) page: u32,
     /// Number of the block to be.
     pub(crate) block: u32,
     /// Number of its first site.

@@ -4,9 +4,11 @@ use core::mem::offset_of;
 
 use ppc440_core::op::Op;
 use ppc440_core::state::CpuState;
+use ppc440_core::translate::selection;
 
 use super::{Translator, field, state};
-use crate::emit::{Alu, Mem, RAX};
+use crate::emit::{Alu, Cond, Mem, R15, RAX, RCX, RDX, Reg, Shift};
+use crate::frame;
 
 /// SPRs whose reads are plain loads for supervisors.
 fn readable(spr: u32) -> Option<Mem> {
@@ -86,6 +88,7 @@ impl Translator<'_> {
             return false;
         }
         match spr {
+            48 => return self.move_to_pid(rs),
             26 | 27 | 58 | 59 | 61 | 62 | 272..=279 => {
                 if let Some(place) = readable(spr) {
                     self.e.store(place, rs);
@@ -98,6 +101,56 @@ impl Translator<'_> {
             }
             _ => return false,
         }
+        true
+    }
+
+    /// mtspr PID: what the core remembers of the new selection is taken from its table (see
+    /// [`selection`]); if it remembers nothing, or the page is not known to be fetched from the same RAM page under it,
+    /// the core does it all.
+    ///
+    /// ```text
+    /// PID = RS & 255
+    /// ECX = key of the current selection with the new PID; EDX = 64 * its place
+    /// if selections[EDX].key != ECX let the core do it
+    /// take over parts, tables and place
+    /// if fetch_table[pc] != (pc's page, RAM page) let the core do it
+    /// ```
+    fn move_to_pid(&mut self, rs: Reg) -> bool {
+        const { assert!(selection::SIZE == 64 && selection::COUNT == 16) };
+        let next = self.pc().wrapping_add(4);
+        if next & 0xFFF == 0 {
+            return false;
+        }
+        self.e.movzx8(RAX, rs);
+        // Windows are host addresses of the old context.
+        self.flush();
+        self.forget();
+        let mut slow = self.slow_way();
+        self.e.store(field!(pid), RAX);
+        self.e.load(RDX, frame::core_field(selection::NOW));
+        self.e.shift_imm(Shift::Shl, RDX, 6);
+        self.e.load(RCX, frame::selection_field(RDX, selection::KEY));
+        self.e.alu_imm(Alu::And, RCX, !0xFF);
+        self.e.alu(Alu::Or, RCX, RAX);
+        self.e.mov(RDX, RCX);
+        self.e.shift_imm(Shift::Shr, RDX, 19);
+        self.e.alu(Alu::Xor, RDX, RCX);
+        self.e.alu_imm(Alu::And, RDX, 15);
+        self.e.mov(RAX, RDX);
+        self.e.shift_imm(Shift::Shl, RDX, 6);
+        self.e.alu_mem(Alu::Cmp, RCX, frame::selection_field(RDX, selection::KEY));
+        slow.holes.push(self.e.jump_if(Cond::NotEqual));
+        self.e.store(frame::core_field(selection::NOW), RAX);
+        self.e.load64(RAX, frame::selection_field(RDX, selection::PARTS));
+        self.e.store64(frame::core_field(selection::NOW_PARTS), RAX);
+        self.e.load64(R15, frame::selection_field(RDX, selection::DATA_TABLE));
+        self.e.store64(frame::DATA_TABLE, R15);
+        self.e.load64(RCX, frame::selection_field(RDX, selection::FETCH_TABLE));
+        self.e.store64(frame::FETCH_TABLE, RCX);
+        self.e.mov_imm64(RAX, u64::from(next & !0xFFF) | u64::from(self.source.page) << 32);
+        self.e.alu64_mem(Alu::Cmp, RAX, Mem::new(RCX, frame::fetch_slot(next)));
+        slow.holes.push(self.e.jump_if(Cond::NotEqual));
+        self.resume_here(slow);
         true
     }
 }
