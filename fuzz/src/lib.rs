@@ -1,4 +1,7 @@
-//! What the fuzz targets share: a Bamboo machine over a host that keeps everything to itself.
+//! What the fuzz targets share: a Bamboo machine over a host that keeps everything to itself, and programs for a core
+//! alone.
+
+pub mod programs;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

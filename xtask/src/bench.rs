@@ -5,12 +5,19 @@
 //! between the machines, so that a slow minute of the host hits all of them; a ratio is formed within a
 //! round, and its median, least and greatest value over the rounds are told. Figures are the host's; only
 //! ratios hold elsewhere.
+//!
+//! A backend that this host cannot run, a machine that fails, and a QEMU that is not to be had are told and left out;
+//! without QEMU the first backend is what the others are compared with. The results are printed and written as JSON and
+//! as a page with plots.
 
+mod facts;
 mod guest;
+mod page;
+mod readme;
 mod table;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
@@ -19,7 +26,8 @@ use clap::Args;
 
 use crate::cache::Cache;
 use crate::progress::{self, Task};
-use crate::{KernelSource, SetupArgs, boot, images, packages, qemu};
+use crate::{KernelSource, SetupArgs, boot, images, packages, qemu, run, workspace};
+use facts::Setting;
 use guest::Guest;
 use table::Results;
 
@@ -39,9 +47,12 @@ const IDLE_SPAN: Duration = Duration::from_secs(5);
 pub(crate) struct BenchArgs {
     #[command(flatten)]
     setup: SetupArgs,
-    /// Engines to measure beside QEMU
-    #[arg(long, value_name = "ID", value_delimiter = ',', default_value = "interp,unicorn")]
+    /// Engines to measure beside QEMU; those that cannot run here are left out
+    #[arg(long, value_name = "ID", value_delimiter = ',', default_value = "jit,interp,unicorn,kvm")]
     backend: Vec<String>,
+    /// Measure without QEMU
+    #[arg(long)]
+    no_qemu: bool,
     /// Rounds of each measurement
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=50))]
     rounds: u32,
@@ -57,9 +68,15 @@ pub(crate) struct BenchArgs {
     /// Measure this build of the VMM, with the plugins beside it, instead of building one
     #[arg(long, value_name = "FILE")]
     vmm: Option<PathBuf>,
-    /// Write the results as JSON
+    /// Write the results as JSON here instead of target/bench/results.json
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write the page with plots here instead of target/bench/results.html
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Put the table into this Markdown file, between the lines that mark its place
+    #[arg(long, value_name = "FILE")]
+    readme: Option<PathBuf>,
 }
 
 /// What can be measured.
@@ -81,6 +98,23 @@ struct Machine {
 }
 
 impl Machine {
+    fn qemu(program: PathBuf, megabytes: u32, [kernel, initrd]: &[String; 2]) -> Self {
+        let memory = megabytes.to_string();
+        // Without a card, because the default one wants a ROM file that Debian ships elsewhere.
+        let fixed = ["-M", "bamboo", "-nographic", "-nic", "none", "-no-reboot", "-m", &memory];
+        let arguments = [&fixed[..], &["-kernel", kernel, "-initrd", initrd]].concat();
+        let arguments = arguments.into_iter().map(str::to_owned).collect();
+        Self { name: QEMU.to_owned(), program, arguments }
+    }
+
+    fn vmm(program: PathBuf, backend: &str, megabytes: u32, [kernel, initrd]: &[String; 2]) -> Self {
+        let memory = format!("{megabytes}M");
+        let fixed = ["run", "--board", "bamboo", "--on-reset", "exit", "--backend", backend];
+        let arguments = [&fixed[..], &["--memory", &memory, "--kernel", kernel, "--initrd", initrd]].concat();
+        let arguments = arguments.into_iter().map(str::to_owned).collect();
+        Self { name: backend.to_owned(), program, arguments }
+    }
+
     /// Starts it with extra words on the kernel's command line.
     fn start(&self, words: &str) -> Result<Guest> {
         let mut command = Command::new(&self.program);
@@ -93,12 +127,11 @@ impl Machine {
 /// Name of the peer in the results.
 const QEMU: &str = "qemu";
 
-/// Measures and prints a table.
+/// Measures, prints a table, writes files.
 pub(crate) fn bench(args: &BenchArgs) -> Result<ExitCode> {
     let cache = Cache::open()?;
     packages::require(&[packages::GUEST, packages::SOURCES], &args.setup)?;
     let images = images::boot(&cache, &args.setup, &KernelSource::default())?;
-    let peer = qemu::ensure(&cache, &args.setup)?;
     let vmm = match &args.vmm {
         Some(program) => program.clone(),
         None => {
@@ -106,81 +139,101 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<ExitCode> {
             boot::build_vmm()?
         }
     };
-    let kernel = images.kernel.file("vmlinux").display().to_string();
-    let initrd = images.initrd.display().to_string();
-
-    let text = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
-    let memory = args.megabytes.to_string();
-    let mut machines = vec![Machine {
-        name: QEMU.to_owned(),
-        program: peer.program,
-        // Without a card, because the default one wants a ROM file that Debian ships elsewhere.
-        arguments: text(&[
-            "-M",
-            "bamboo",
-            "-m",
-            &memory,
-            "-nographic",
-            "-nic",
-            "none",
-            "-no-reboot",
-            "-kernel",
-            &kernel,
-            "-initrd",
-            &initrd,
-        ]),
-    }];
-    for backend in &args.backend {
-        let memory = format!("{memory}M");
-        machines.push(Machine {
-            name: backend.clone(),
-            program: vmm.clone(),
-            arguments: text(&[
-                "run",
-                "--board",
-                "bamboo",
-                "--backend",
-                backend,
-                "--memory",
-                &memory,
-                "--on-reset",
-                "exit",
-                "--kernel",
-                &kernel,
-                "--initrd",
-                &initrd,
-            ]),
-        });
+    let files = [images.kernel.file("vmlinux"), images.initrd].map(|path| path.display().to_string());
+    let mut setting = Setting { megabytes: args.megabytes, rounds: args.rounds, ..Setting::look() };
+    let mut troubles = Vec::new();
+    let mut trouble = |what: String| {
+        progress::line(&format!("skip {what}"));
+        troubles.push(what);
+    };
+    let mut machines = Vec::new();
+    if !args.no_qemu {
+        match qemu::ensure(&cache, &args.setup) {
+            Ok(peer) => {
+                let version = run::output(run::tool("sh").arg(&peer.program).arg("--version"))?;
+                version.lines().next().unwrap_or_default().clone_into(&mut setting.peer);
+                machines.push(Machine::qemu(peer.program, args.megabytes, &files));
+            }
+            Err(error) => trouble(format!("qemu: {error:#}")),
+        }
     }
+    for backend in &args.backend {
+        match usable(&vmm, backend) {
+            Ok(()) => machines.push(Machine::vmm(vmm.clone(), backend, args.megabytes, &files)),
+            Err(error) => trouble(format!("{backend}: {error:#}")),
+        }
+    }
+    let peer = machines.first().context("There is no machine to measure: no QEMU, no backend")?.name.clone();
+    let mut results = Results::new(machines.iter().map(|machine| machine.name.clone()).collect(), &peer);
+    measure(args, &machines, &mut results, &mut trouble);
+    setting.load[1] = facts::load();
+    progress::finish();
+    print!("{}", results.table());
+    write(args, &results, &setting, &troubles)?;
+    Ok(if troubles.iter().any(|what| what.contains(FAILED)) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
 
-    let mut results = Results::new(machines.iter().map(|machine| machine.name.clone()).collect());
+/// What a trouble says that is more than something missing.
+const FAILED: &str = " failed: ";
+
+/// All rounds. A machine that fails in a group is not asked for that group again, so that the rounds of those that are
+/// left stay beside each other.
+fn measure(args: &BenchArgs, machines: &[Machine], results: &mut Results, trouble: &mut impl FnMut(String)) {
     let task = Task::new("bench");
+    let mut given_up = Vec::new();
     for round in 1..=args.rounds {
-        for machine in &machines {
-            let told =
-                |what: &str| task.set(&format!("round {round} of {}: {} {what}", args.rounds, machine.name));
-            if args.group.contains(&Group::Boot) {
-                told("boot");
-                measure_boot(machine, &mut results)?;
-            }
-            if args.group.contains(&Group::Idle) {
-                told("idle");
-                measure_idle(machine, args.megabytes, &mut results)?;
-            }
-            if args.group.contains(&Group::Guest) {
-                told("guest programs");
-                measure_guest(machine, &args.figure, &mut results)?;
+        for machine in machines {
+            for group in &args.group {
+                if given_up.contains(&(&machine.name, *group)) {
+                    continue;
+                }
+                let what = format!("{group:?}").to_lowercase();
+                task.set(&format!("round {round} of {}: {} {what}", args.rounds, machine.name));
+                let done = match group {
+                    Group::Boot => measure_boot(machine, results),
+                    Group::Idle => measure_idle(machine, args.megabytes, results),
+                    Group::Guest => measure_guest(machine, &args.figure, results),
+                };
+                if let Err(error) = done {
+                    trouble(format!("{} {what} in round {round}{FAILED}{error:#}", machine.name));
+                    given_up.push((&machine.name, *group));
+                }
             }
         }
     }
-    drop(task);
-    progress::finish();
-    print!("{}", results.table(QEMU));
-    if let Some(path) = &args.json {
-        let text = serde_json::to_string_pretty(&results.json(QEMU)).context("Cannot write JSON")?;
-        fs::write(path, text + "\n").with_context(|| format!("Cannot write {}", path.display()))?;
+}
+
+/// Whether the program can run a backend here; if not, why.
+fn usable(vmm: &Path, backend: &str) -> Result<()> {
+    let listed = run::output(Command::new(vmm).arg("backends"))?;
+    let mut lines = listed.lines().skip_while(|line| line.split_whitespace().next() != Some(backend));
+    ensure!(lines.next().is_some(), "{} has no such backend", vmm.display());
+    let verdict = lines.take_while(|line| line.starts_with(' ')).map(str::trim);
+    let verdict = verdict.filter(|line| line.contains("usable here")).last().unwrap_or_default();
+    ensure!(verdict.starts_with("usable here"), "{verdict}");
+    Ok(())
+}
+
+/// Writes the files.
+fn write(args: &BenchArgs, results: &Results, setting: &Setting, troubles: &[String]) -> Result<()> {
+    let folder = workspace::target_dir()?.join("bench");
+    let path = |given: &Option<PathBuf>, name: &str| given.clone().unwrap_or_else(|| folder.join(name));
+    if args.json.is_none() || args.html.is_none() {
+        fs::create_dir_all(&folder).with_context(|| format!("Cannot make {}", folder.display()))?;
     }
-    Ok(ExitCode::SUCCESS)
+    let json = serde_json::json!({ "setting": setting, "results": results.json(), "troubles": troubles });
+    let json = serde_json::to_string_pretty(&json).context("Cannot write JSON")? + "\n";
+    for (path, text) in [
+        (path(&args.json, "results.json"), json),
+        (path(&args.html, "results.html"), page::page(results, setting, troubles)),
+    ] {
+        fs::write(&path, text).with_context(|| format!("Cannot write {}", path.display()))?;
+        println!("{}", path.display());
+    }
+    if let Some(path) = &args.readme {
+        readme::update(path, results, setting)?;
+    }
+    Ok(())
 }
 
 fn measure_boot(machine: &Machine, results: &mut Results) -> Result<()> {

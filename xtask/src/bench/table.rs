@@ -1,4 +1,4 @@
-//! Collected values, ratios within a round, and their two forms: a table and JSON.
+//! Collected values, ratios within a round, and two of their forms: a table and JSON.
 
 use std::fmt::Write as _;
 
@@ -16,14 +16,16 @@ struct Series {
 pub(super) struct Results {
     machines: Vec<String>,
     series: Vec<Series>,
+    /// The machine that the others are compared with.
+    peer: String,
 }
 
 /// A median with the least and the greatest value.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(super) struct Spread {
-    median: f64,
-    least: f64,
-    greatest: f64,
+    pub(super) median: f64,
+    pub(super) least: f64,
+    pub(super) greatest: f64,
 }
 
 /// One figure of one machine in the JSON file.
@@ -34,13 +36,44 @@ pub(super) struct Entry<'a> {
     unit: &'a str,
     values: &'a [f64],
     spread: Spread,
-    /// The peer's value divided by this one, round by round: above 1 means less than the peer.
+    /// The peer's value divided by this one, round by round: above 1 means less than the peer's.
     peer_over_this: Option<Spread>,
 }
 
 impl Results {
-    pub(super) fn new(machines: Vec<String>) -> Self {
-        Self { machines, series: Vec::new() }
+    pub(super) fn new(machines: Vec<String>, peer: &str) -> Self {
+        Self { machines, series: Vec::new(), peer: peer.to_owned() }
+    }
+
+    /// The machine that the others are compared with.
+    pub(super) fn peer(&self) -> &str {
+        &self.peer
+    }
+
+    /// All machines, in the order of their columns.
+    pub(super) fn machines(&self) -> &[String] {
+        &self.machines
+    }
+
+    /// All figures with their units, in the order in which they were first measured.
+    pub(super) fn figures(&self) -> Vec<(&str, &str)> {
+        let mut figures: Vec<(&str, &str)> = Vec::new();
+        for series in &self.series {
+            if !figures.iter().any(|(name, _)| *name == series.figure) {
+                figures.push((&series.figure, &series.unit));
+            }
+        }
+        figures
+    }
+
+    /// What was measured.
+    pub(super) fn value(&self, machine: &str, figure: &str) -> Option<Spread> {
+        spread(&self.find(machine, figure)?.values)
+    }
+
+    /// The peer's value over a machine's, round by round: above 1 the machine is better.
+    pub(super) fn ratio(&self, machine: &str, figure: &str) -> Option<Spread> {
+        self.ratio_of(self.find(machine, figure)?)
     }
 
     pub(super) fn add(&mut self, machine: &str, figure: &str, unit: &str, value: f64) {
@@ -59,22 +92,16 @@ impl Results {
         self.series.iter().find(|series| series.machine == machine && series.figure == figure)
     }
 
-    /// The peer's values over a machine's, round by round.
-    fn ratio(&self, peer: &str, series: &Series) -> Option<Spread> {
-        let peer = self.find(peer, &series.figure)?;
+    fn ratio_of(&self, series: &Series) -> Option<Spread> {
+        let peer = self.find(&self.peer, &series.figure)?;
         let ratios: Vec<f64> =
             peer.values.iter().zip(&series.values).map(|(theirs, ours)| theirs / ours).collect();
         spread(&ratios)
     }
 
     /// A line a figure, a column a machine; ratios are the peer's value over ours.
-    pub(super) fn table(&self, peer: &str) -> String {
-        let mut figures: Vec<(&str, &str)> = Vec::new();
-        for series in &self.series {
-            if !figures.iter().any(|(name, _)| *name == series.figure) {
-                figures.push((&series.figure, &series.unit));
-            }
-        }
+    pub(super) fn table(&self) -> String {
+        let (peer, figures) = (&self.peer, self.figures());
         let mut text = format!("{:<28}", "figure (median)");
         for machine in &self.machines {
             let _ = write!(text, " {machine:>12}");
@@ -86,12 +113,11 @@ impl Results {
         for (figure, unit) in figures {
             let _ = write!(text, "{:<28}", format!("{figure} [{unit}]"));
             for machine in &self.machines {
-                let series = self.find(machine, figure);
-                let value = series.and_then(|series| spread(&series.values));
+                let value = self.value(machine, figure);
                 let value = value.map_or_else(|| "-".to_owned(), |value| significant(value.median));
                 let _ = write!(text, " {value:>12}");
                 if machine != peer {
-                    let ratio = series.and_then(|series| self.ratio(peer, series)).map_or_else(
+                    let ratio = self.ratio(machine, figure).map_or_else(
                         || "-".to_owned(),
                         |ratio| format!("{:.2} ({:.2}-{:.2})", ratio.median, ratio.least, ratio.greatest),
                     );
@@ -104,7 +130,7 @@ impl Results {
     }
 
     /// The same for programs.
-    pub(super) fn json<'a>(&'a self, peer: &str) -> Vec<Entry<'a>> {
+    pub(super) fn json(&self) -> Vec<Entry<'_>> {
         self.series
             .iter()
             .filter_map(|series| {
@@ -114,7 +140,7 @@ impl Results {
                     unit: &series.unit,
                     values: &series.values,
                     spread: spread(&series.values)?,
-                    peer_over_this: if series.machine == peer { None } else { self.ratio(peer, series) },
+                    peer_over_this: if series.machine == self.peer { None } else { self.ratio_of(series) },
                 })
             })
             .collect()
@@ -134,7 +160,7 @@ fn spread(values: &[f64]) -> Option<Spread> {
 }
 
 /// Four digits that matter.
-fn significant(value: f64) -> String {
+pub(super) fn significant(value: f64) -> String {
     let digits = if value == 0.0 { 0 } else { 3 - value.abs().log10().floor() as i32 };
     format!("{value:.*}", usize::try_from(digits.clamp(0, 6)).unwrap_or(0))
 }
@@ -145,16 +171,15 @@ mod tests {
 
     #[test]
     fn ratios_are_formed_within_a_round() {
-        let mut results = Results::new(vec!["peer".into(), "ours".into()]);
+        let mut results = Results::new(vec!["peer".into(), "ours".into()], "peer");
         for (theirs, ours) in [(10.0, 5.0), (30.0, 10.0), (8.0, 8.0)] {
             results.add("peer", "x", "us", theirs);
             results.add("ours", "x", "us", ours);
         }
-        let ours = results.find("ours", "x").expect("a series");
-        assert_eq!(results.ratio("peer", ours), Some(Spread { median: 2.0, least: 1.0, greatest: 3.0 }));
-        let table = results.table("peer");
+        assert_eq!(results.ratio("ours", "x"), Some(Spread { median: 2.0, least: 1.0, greatest: 3.0 }));
+        let table = results.table();
         assert!(table.contains("2.00 (1.00-3.00)"), "{table}");
-        assert_eq!(results.json("peer").len(), 2);
+        assert_eq!(results.json().len(), 2);
     }
 
     #[test]
