@@ -108,7 +108,10 @@ impl Core {
     #[cold]
     fn data_fault(&mut self, fault: Fault, ea: u32, cause: u32) -> Flow {
         let interrupt = match fault {
-            Fault::Miss => Interrupt::DataTlb,
+            Fault::Miss => {
+                self.missed = Some((self.state.pc, ea, cause & esr::ST != 0));
+                Interrupt::DataTlb
+            }
             Fault::Protection => Interrupt::DataStorage,
         };
         self.raise(Exception::data(interrupt, cause, ea))

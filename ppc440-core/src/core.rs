@@ -81,6 +81,8 @@ pub struct Core {
     pub(crate) seq_pc: u32,
     /// Instructions retired before `seq_pc`.
     pub(crate) retired: u64,
+    /// The last data access that missed the TLB: the instruction, the address, and whether it was a store.
+    pub(crate) missed: Option<(u32, u32, bool)>,
     /// Value of `retired` at which the driver must look at the clock and the pins.
     pub(crate) check_at: u64,
     /// Attention bits that matter with the current MSR.
@@ -132,6 +134,7 @@ impl Core {
             npc: 0,
             seq_pc: state.pc,
             retired: 0,
+            missed: None,
             check_at: 0,
             attention_mask: 0,
             chain: 0,
@@ -169,6 +172,7 @@ impl Core {
         self.synced_now = now;
         self.synced_retired = self.retired;
         self.chain = 0;
+        self.missed = None;
         self.reset_request = None;
         self.debug_pending = false;
         self.at_boundary = true;

@@ -22,7 +22,7 @@ use crate::record::{Recorder, Registers};
 /// Data translations of one context.
 pub(crate) const DATA: usize = 512;
 /// Fetch translations of one context.
-pub(crate) const FETCH: usize = 256;
+pub(crate) const FETCH: usize = 1024;
 /// Contexts: (PID, AS, PR) triples that live side by side.
 const CONTEXTS: usize = 63;
 /// The part of the table that stays empty: it makes every access take the slow path.
@@ -487,6 +487,14 @@ impl Mmu {
         self.fast.install_piece(context, &page, ea);
         let pa = page.translate(EffectiveAddress(ea)).0;
         Ok(Resolved { pa, attributes: page.attributes.0, block: page.size.min(4096) })
+    }
+
+    /// Brings the page of a data access that will come into the table, if the guest's TLB has it.
+    pub(crate) fn anticipate(&mut self, tlb: &Tlb, ea: u32, access: Access) {
+        if !self.bypass && !self.recording {
+            // A fault is found again, and delivered, by the access itself.
+            let _ = self.resolve(tlb, ea, access);
+        }
     }
 
     #[cold]

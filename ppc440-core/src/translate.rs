@@ -11,11 +11,12 @@ use alloc::vec::Vec;
 
 use mmu_core::Access;
 
-use crate::bits::storage;
+use crate::bits::{mmucr, storage};
 use crate::bus::Bus;
 use crate::core::{Core, Flow, Stop};
 use crate::exception::Interrupt;
 use crate::mmu::{DATA, DataEntry, FETCH, FetchEntry, Selection};
+use crate::op::Op;
 
 /// Where [`Core::registers`] begins in a [`Core`], in bytes.
 pub const STATE_OFFSET: usize = core::mem::offset_of!(Core, state);
@@ -82,6 +83,10 @@ pub mod selection {
     /// Offset in a [`Core`] of the selected 8 bytes.
     pub const NOW_PARTS: usize = offset_of!(Core, mmu.parts);
 }
+
+/// Offset in a [`Core`] of the `u32` with the attention bits that matter now. Clearing MSR\[EE\] clears
+/// [`EXT`](crate::bus::attention::EXT) in it and does nothing else; setting EE is the core's affair.
+pub const ATTENTION_MASK: usize = core::mem::offset_of!(Core, attention_mask);
 
 const _: () = assert!(
     core::mem::offset_of!(FetchEntry, tag) == 0
@@ -248,6 +253,16 @@ impl Core {
     pub fn forget_code_page(&mut self, page: u32) {
         self.mmu.mark_code(u64::from(page) << 12, false);
         self.mmu.forget_fetch(page);
+    }
+
+    /// tlbwe in supervisor state, with a word number of 0 to 2. The page that holds `pc` may be fetched from elsewhere
+    /// afterwards.
+    #[inline]
+    pub fn write_tlb(&mut self, op: Op) {
+        let index = (self.state.gpr[op.ra()] & 63) as u8;
+        let stid = (self.state.mmucr & mmucr::STID) as u8;
+        let value = self.state.gpr[op.rt()];
+        self.mmu.tlbwe(&mut self.tlb, index, op.rb() as u8, value, stid);
     }
 
     /// Whether the page that holds `pc` is still fetched from RAM page number `page` in the current context, as far as

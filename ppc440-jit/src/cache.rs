@@ -262,6 +262,10 @@ impl Cache {
         let page = self.blocks[block as usize].page;
         let entry = &mut self.sites[site as usize];
         let Some(jump) = entry.jump else { return };
+        if entry.linked == block {
+            // It came here to look at the clock. Writing the code again would stall the processor.
+            return;
+        }
         if let Some(key) = entry.key {
             let value = u64::from(entry.target & !0xFFF) | u64::from(page) << 32;
             self.memory.write(key as usize, &value.to_le_bytes());
@@ -269,9 +273,6 @@ impl Cache {
         self.memory.patch_jump(jump as usize, at);
         self.stats.chained += 1;
         let before = core::mem::replace(&mut entry.linked, block);
-        if before == block {
-            return;
-        }
         if before != NONE {
             self.unlink(site, before);
         }

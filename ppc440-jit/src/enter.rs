@@ -65,6 +65,7 @@ unsafe fn xcr0() -> u64 {
 pub(crate) struct Entries {
     pub(crate) call: usize,
     pub(crate) slow: usize,
+    pub(crate) write_tlb: usize,
     pub(crate) call_and_end: usize,
     pub(crate) leave: usize,
     pub(crate) lookup: usize,
@@ -75,6 +76,7 @@ pub(crate) fn entries<B: DirectRam>() -> Entries {
     Entries {
         call: call::<B> as *const () as usize,
         slow: slow::<B> as *const () as usize,
+        write_tlb: write_tlb::<B> as *const () as usize,
         call_and_end: call_and_end::<B> as *const () as usize,
         leave: leave::<B> as *const () as usize,
         lookup: lookup::<B> as *const () as usize,
@@ -136,7 +138,13 @@ extern "sysv64" fn slow<B: DirectRam>(owner: *mut c_void, place: u32) -> usize {
     let (jit, bus) = unsafe { borrow::<B>(owner) };
     let at = jit.locate(Place(place));
     let flow = execute_at(jit, bus, at, self::handler::<B>(at.word));
-    jit.called(bus, flow, at.block, false)
+    jit.called(bus, flow, at.block, pauses(at.word))
+}
+
+extern "sysv64" fn write_tlb<B: DirectRam>(owner: *mut c_void, place: u32, word: u32) -> usize {
+    // SAFETY: called by translated code.
+    let (jit, bus) = unsafe { borrow::<B>(owner) };
+    jit.wrote_tlb(bus, Place(place), Op::new(word))
 }
 
 extern "sysv64" fn call_and_end<B: DirectRam>(owner: *mut c_void, place: u32, handler: usize) -> usize {

@@ -7,7 +7,7 @@ use core::mem::offset_of;
 use ppc440_core::bits::xer;
 use ppc440_core::core::Core;
 use ppc440_core::state::CpuState;
-use ppc440_core::translate::{STATE_OFFSET, fetch_table, selection};
+use ppc440_core::translate::{ATTENTION_MASK, STATE_OFFSET, fetch_table, selection};
 
 use crate::cache::{JUMPS, JumpEntry};
 use crate::emit::{
@@ -49,6 +49,8 @@ pub(crate) struct Frame {
     pub(crate) call: usize,
     /// `fn(owner, place) -> 0 or where to go on`.
     pub(crate) slow: usize,
+    /// `fn(owner, place, word) -> 0 or where to go on`: tlbwe.
+    pub(crate) write_tlb: usize,
     /// `fn(owner, place, handler) -> where to go on`.
     pub(crate) call_and_end: usize,
     /// `fn(owner, site) -> where to go on`.
@@ -70,6 +72,7 @@ macro_rules! frame_field {
 
 pub(crate) const FETCH_TABLE: Mem = frame_field!(fetch_table);
 pub(crate) const DATA_TABLE: Mem = frame_field!(data_table);
+pub(crate) const ATTENTION_MASK_FIELD: Mem = core_field(ATTENTION_MASK);
 
 /// What lies in the core at `offset` from its beginning.
 pub(crate) const fn core_field(offset: usize) -> Mem {
@@ -117,6 +120,8 @@ pub(crate) struct Stubs {
     pub(crate) call: usize,
     /// Called with a place in EAX.
     pub(crate) slow: usize,
+    /// Called with a place in EAX and the instruction, a tlbwe, in ECX.
+    pub(crate) write_tlb: usize,
     /// Jumped to with a place in EAX and the address of the semantics in RCX.
     pub(crate) call_and_end: usize,
     /// Jumped to with a site in EAX.
@@ -170,6 +175,10 @@ pub(crate) fn fixed_code() -> (alloc::vec::Vec<u8>, Stubs) {
 
     stubs.wait = e.here();
     called(&mut e, frame_field!(wait));
+
+    stubs.write_tlb = e.here();
+    e.mov64(RDX, RCX);
+    called(&mut e, frame_field!(write_tlb));
 
     stubs.call_and_end = e.here();
     e.mov64(RDX, RCX);

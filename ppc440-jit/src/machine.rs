@@ -126,6 +126,7 @@ impl<B: DirectRam> Jit<B> {
             owner: core::ptr::null_mut(),
             call: entries.call,
             slow: entries.slow,
+            write_tlb: entries.write_tlb,
             call_and_end: entries.call_and_end,
             leave: entries.leave,
             lookup: entries.lookup,
@@ -328,6 +329,20 @@ impl<B: DirectRam> Jit<B> {
             self.limit = self.limit.wrapping_sub(self.frame.left as u64);
             self.frame.left = 0;
         }
+    }
+
+    /// A tlbwe in supervisor state that does not end its page: 0 to go on in the block, else where to go on.
+    #[inline]
+    pub(crate) fn wrote_tlb(&mut self, bus: &mut B, place: Place, op: Op) -> usize {
+        self.frame.core.write_tlb(op);
+        self.cache.stats.helped += 1;
+        let block = &self.cache.blocks[place.block() as usize];
+        if self.frame.core.still_fetches(block.pc, block.page) {
+            return 0;
+        }
+        let at = self.locate(place);
+        self.arrive(at.pc, at.since);
+        self.ended(bus, Flow::Refetch)
     }
 
     /// After an instruction that ends its block and returned `flow`: where to go on.

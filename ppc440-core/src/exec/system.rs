@@ -1,6 +1,6 @@
 //! Privileged and special-purpose-register instructions, TLB management, DCRs, and the returns from interrupts.
 
-use mmu_core::EffectiveAddress;
+use mmu_core::{Access, EffectiveAddress};
 
 use crate::bits::{dbcr0, esr, mmucr, msr, tcr, xer};
 use crate::bus::Bus;
@@ -300,6 +300,14 @@ fn return_from(core: &mut Core, pair: [u32; 2]) -> Flow {
     core.npc = pair[0] & !3;
     core.context_synchronize();
     core.set_msr(pair[1]);
+    if let Some((pc, ea, store)) = core.missed
+        && pc == core.npc
+    {
+        // The instruction that missed comes again, and will want what the guest's handler has just put into the TLB.
+        core.missed = None;
+        let access = if store { Access::Store } else { Access::Load };
+        core.mmu.anticipate(&core.tlb, ea, access);
+    }
     Flow::Context
 }
 
@@ -354,10 +362,7 @@ pub(super) fn tlbwe<B: Bus>(core: &mut Core, _: &mut B, op: Op) -> Flow {
     if op.rb() > 2 {
         return core.illegal();
     }
-    let index = (core.state.gpr[op.ra()] & 63) as u8;
-    let stid = (core.state.mmucr & mmucr::STID) as u8;
-    let value = core.state.gpr[op.rt()];
-    core.mmu.tlbwe(&mut core.tlb, index, op.rb() as u8, value, stid);
+    core.write_tlb(op);
     Flow::Refetch
 }
 

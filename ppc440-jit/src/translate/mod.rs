@@ -253,7 +253,7 @@ impl Translator<'_> {
         if self.inline && pauses(op.0) && self.index + 1 < self.source.words.len() {
             // isync has nothing to do here: the reset entry is gone when code is translated.
             if op.primary() == 31 {
-                self.call();
+                self.enable(op);
             }
             self.pause();
             return Then::Next;

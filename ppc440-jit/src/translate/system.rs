@@ -2,6 +2,8 @@
 
 use core::mem::offset_of;
 
+use ppc440_core::bits::msr;
+use ppc440_core::bus::attention;
 use ppc440_core::op::Op;
 use ppc440_core::state::CpuState;
 use ppc440_core::translate::selection;
@@ -44,6 +46,7 @@ impl Translator<'_> {
             }
             339 | 371 => return self.move_from_spr(op),
             467 => return self.move_to_spr(op),
+            978 => return self.write_tlb(op),
             _ => return false,
         }
         true
@@ -102,6 +105,46 @@ impl Translator<'_> {
             _ => return false,
         }
         true
+    }
+
+    /// tlbwe: the core does it, by the shortest way.
+    fn write_tlb(&mut self, op: Op) -> bool {
+        if self.user() || op.rb() > 2 || self.pc() & 0xFFF == 0xFFC {
+            return false;
+        }
+        self.flush();
+        self.forget();
+        self.load_place(self.index, self.index - self.segment);
+        self.e.mov_imm(RCX, op.0);
+        let hole = self.e.call();
+        self.bind_far(hole, self.stubs.write_tlb);
+        true
+    }
+
+    /// wrtee, wrteei: clearing EE is done here, setting it by the core, which may have an interrupt waiting.
+    ///
+    /// ```text
+    /// if RS[EE] let the core do it
+    /// MSR[EE] = 0; attention mask[EXT] = 0
+    /// ```
+    pub(super) fn enable(&mut self, op: Op) {
+        let immediate = op.xo() == 163;
+        if self.user() || immediate && op.0 & msr::EE != 0 {
+            self.call();
+            return;
+        }
+        let mut slow = self.slow_way();
+        if !immediate {
+            let rs = self.read(op.rt());
+            slow = self.slow_way();
+            self.e.test_imm(rs, msr::EE);
+            slow.holes.push(self.e.jump_if(Cond::NotEqual));
+        }
+        self.e.alu_mem_imm(false, Alu::And, field!(msr), !msr::EE);
+        self.e.alu_mem_imm(false, Alu::And, frame::ATTENTION_MASK_FIELD, !attention::EXT);
+        if !immediate {
+            self.resume_here(slow);
+        }
     }
 
     /// mtspr PID: what the core remembers of the new selection is taken from its table (see
