@@ -2,6 +2,7 @@
 
 use ppc440_core::op::Op;
 
+use super::regs::CTR;
 use super::{Exit, Holes, Then, Translator, field};
 use crate::emit::{Alu, Cond, RAX, RCX, RDX, Reg, Shift};
 use crate::frame::{cr_code, cr_field};
@@ -135,14 +136,20 @@ impl Translator<'_> {
         }
     }
 
-    /// CTR <- CTR - 1, with the host's flags. CTR lives in memory: most loops do nothing else with it.
+    /// CTR <- CTR - 1, with the host's flags. CTR lies in memory unless a loop holds it.
     fn count_down(&mut self) {
-        self.e.alu_mem_imm(false, Alu::Sub, field!(ctr), 1);
+        match self.regs.held(CTR) {
+            Some(ctr) => {
+                self.e.alu_imm(Alu::Sub, ctr, 1);
+                self.regs.soil(ctr);
+            }
+            None => self.e.alu_mem_imm(false, Alu::Sub, field!(ctr), 1),
+        }
     }
 
     /// Writes everything back, then as [`Translator::unless`].
     fn condition(&mut self, op: Op, flags: Option<u32>, counts: bool) -> Holes {
-        // Moves leave the flags alone.
+        // Moves leave the flags alone. Only a loop holds CTR, and its last branch does not come this way.
         self.flush();
         self.unless(op, flags, counts)
     }

@@ -5,7 +5,7 @@
 
 use ppc440_core::op::Op;
 
-use super::regs::{Guest, HOSTS, Regs};
+use super::regs::{CTR, Guest, HOSTS, Regs};
 use super::{Exit, Translator, ends_block};
 use crate::emit::{Alu, Cond, R12, RAX};
 
@@ -21,18 +21,50 @@ pub(super) struct Loop {
     waits: Option<(usize, usize)>,
 }
 
-/// The GPRs that an instruction mentions, roughly: it only decides what is worth a register.
-fn mentioned(op: Op) -> [Option<usize>; 3] {
+/// The GPRs that an instruction reads, and the one that it changes, roughly: it only decides what is worth a register.
+fn operands(op: Op) -> ([Option<usize>; 3], Option<usize>) {
     let (rt, ra, rb) = (Some(op.rt()), Some(op.ra()), Some(op.rb()));
     // (RA|0)
     let base = ra.filter(|&ra| ra != 0);
     match op.primary() {
-        14 | 15 | 32..=45 => [rt, base, None],
-        48..=55 => [base, None, None],
-        3 | 10 | 11 => [ra, None, None],
-        7 | 8 | 12 | 13 | 20 | 21 | 24..=29 => [rt, ra, None],
-        4 | 23 | 31 => [rt, ra, rb],
-        _ => [None; 3],
+        14 | 15 | 32..=35 | 40..=43 => ([base, None, None], rt),
+        36..=39 | 44 | 45 => ([rt, base, None], None),
+        48..=55 => ([base, None, None], None),
+        3 | 10 | 11 => ([ra, None, None], None),
+        7 | 8 | 12 | 13 => ([ra, None, None], rt),
+        20 => ([rt, ra, None], ra),
+        21 | 24..=29 => ([rt, None, None], ra),
+        23 => ([rt, rb, None], ra),
+        // Loads; stores; logic, rotates and shifts; arithmetic.
+        31 => match op.xo() {
+            20 | 23 | 87 | 279 | 343 | 534 | 790 => ([base, rb, None], rt),
+            150 | 151 | 215 | 407 | 662 | 918 => ([rt, base, rb], None),
+            0 | 32 => ([ra, rb, None], None),
+            xo if matches!(xo & 31, 24 | 26 | 28) => ([rt, rb, None], ra),
+            339 => ([None; 3], rt),
+            467 => ([rt, None, None], None),
+            _ => ([ra, rb, None], rt),
+        },
+        _ => ([None; 3], None),
+    }
+}
+
+/// CTR's place behind the GPRs.
+const CTR_USE: usize = 32;
+
+/// What a loop does to a GPR, or to CTR.
+#[derive(Clone, Copy, Debug, Default)]
+struct Use {
+    times: u32,
+    /// It is read before it is changed, if it is changed at all.
+    read_first: bool,
+    changed: bool,
+}
+
+impl Use {
+    /// What goes from one round to the next through memory makes each round wait.
+    fn worth(self) -> u32 {
+        self.times + if self.read_first && self.changed { 1000 } else { 0 }
     }
 }
 
@@ -103,30 +135,49 @@ impl Translator<'_> {
     pub(super) fn begin_loop(&mut self) {
         let Some(last) = self.branch_back() else { return };
         let waits = self.waits(last);
-        let mut uses = [0u32; 32];
-        for &word in &self.source.words[..last] {
-            for gpr in mentioned(Op::new(word)).into_iter().flatten() {
-                uses[gpr] += 1;
+        let mut uses = [Use::default(); 33];
+        let (mut counts, mut moves_ctr, mut accesses) = (false, false, false);
+        for &word in &self.source.words[..=last] {
+            let op = Op::new(word);
+            let (read, changed) = operands(op);
+            for gpr in read.into_iter().flatten() {
+                uses[gpr].times += 1;
+                uses[gpr].read_first |= !uses[gpr].changed;
             }
+            if let Some(gpr) = changed {
+                uses[gpr].times += 1;
+                uses[gpr].changed = true;
+            }
+            counts |= op.primary() == 16 && op.rt() & 4 == 0;
+            moves_ctr |= op.primary() == 31 && matches!(op.xo(), 339 | 467) && op.spr() == 9;
+            accesses |= matches!(op.primary(), 31..=47);
         }
         for (gpr, uses) in uses.iter_mut().enumerate() {
             if Guest::from(gpr).always_in().is_some() {
-                *uses = 0;
+                *uses = Use::default();
             }
         }
-        let others = uses.iter().filter(|&&uses| uses != 0).count();
-        // With more registers than there is room for, one stays free for all the others.
+        uses[CTR_USE] = Use { times: u32::from(counts && !moves_ctr), read_first: true, changed: true };
+        if uses[CTR_USE].times == 0 {
+            uses[CTR_USE] = Use::default();
+        }
+        let others = uses.iter().filter(|uses| uses.times != 0).count();
+        // One stays free for a window, and for all that find no room.
         let room = if waits.is_some() {
             0
-        } else if others > HOSTS.len() {
-            HOSTS.len() - 1
+        } else if others > HOSTS.len() || accesses {
+            others.min(HOSTS.len() - 1)
         } else {
             others
         };
         for _ in 0..room {
-            let most = (0..32).max_by_key(|&gpr| uses[gpr]).unwrap_or(0);
-            uses[most] = 0;
-            self.read(most);
+            let most = (0..uses.len()).max_by_key(|&number| uses[number].worth()).unwrap_or(0);
+            uses[most] = Use::default();
+            if most == CTR_USE {
+                self.read(CTR);
+            } else {
+                self.read(most);
+            }
         }
         self.regs.unpin();
         self.regs.keep();

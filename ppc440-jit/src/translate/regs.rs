@@ -5,9 +5,9 @@
 
 use crate::emit::{Mem, R8, R9, R10, R11, R13, R14, RBX, RDI, RSI, Reg};
 
-use super::gpr_place;
+use super::{field, gpr_place};
 
-/// What may be held: GPR 0-31 by number, then host addresses that memory accesses share.
+/// What may be held: GPR 0-31 by number, then host addresses that memory accesses share, then CTR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Guest(u8);
 
@@ -15,7 +15,9 @@ pub(super) struct Guest(u8);
 const WINDOW: u8 = 32;
 /// Host addresses that may be held at a time.
 pub(super) const WINDOWS: usize = 2;
-const GUESTS: usize = WINDOW as usize + WINDOWS;
+/// CTR, which is held in loops that count by it and lies in memory everywhere else.
+pub(super) const CTR: Guest = Guest(WINDOW + WINDOWS as u8);
+const GUESTS: usize = WINDOW as usize + WINDOWS + 1;
 
 impl From<usize> for Guest {
     fn from(gpr: usize) -> Self {
@@ -30,7 +32,7 @@ impl Guest {
     }
 
     fn is_window(self) -> bool {
-        self.0 >= WINDOW
+        (WINDOW..WINDOW + WINDOWS as u8).contains(&self.0)
     }
 
     /// The host register that always holds it.
@@ -40,7 +42,7 @@ impl Guest {
 
     /// Where it lies in memory.
     pub(super) fn place(self) -> Mem {
-        gpr_place(usize::from(self.0))
+        if self == CTR { field!(ctr) } else { gpr_place(usize::from(self.0)) }
     }
 }
 
