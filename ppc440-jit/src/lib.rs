@@ -15,6 +15,8 @@ mod frame;
 #[expect(unsafe_code, reason = "declares an unsafe trait")]
 mod machine;
 mod record;
+#[cfg(test)]
+mod snapshots;
 mod translate;
 
 pub use buffer::CodeMemory;

@@ -33,12 +33,6 @@ impl PointerBus {
         let ram = Box::leak(contents.to_vec().into_boxed_slice());
         Self { ram: ram.as_mut_ptr(), len: ram.len(), now: 0, pins: 0 }
     }
-    /// Copies `contents` to address 0 on.
-    pub fn fill(&mut self, contents: &[u8]) {
-        assert!(contents.len() <= self.len);
-        // SAFETY: inside the leaked box; no translated code runs now.
-        unsafe { std::ptr::copy_nonoverlapping(contents.as_ptr(), self.ram, contents.len()) };
-    }
     pub fn contents(&self) -> Vec<u8> {
         // SAFETY: the leaked box; no translated code runs now.
         unsafe { std::slice::from_raw_parts(self.ram, self.len) }.to_vec()

@@ -9,7 +9,7 @@ use super::table::{Results, Spread, significant};
 /// Width of a plot in pixels of the page.
 const WIDTH: f64 = 860.0;
 /// Where bars begin: names stand before.
-const LEFT: f64 = 300.0;
+const LEFT: f64 = 270.0;
 /// Room behind the longest bar, for its number.
 const RIGHT: f64 = 80.0;
 /// Height of a bar with its gap.
@@ -245,7 +245,7 @@ fn table(results: &Results) -> String {
                 None => "-".to_owned(),
                 Some(spread) if spread.least == spread.greatest => significant(spread.median),
                 Some(spread) => format!(
-                    "{} <small>{}-{}</small>",
+                    "{}<br><small>{}-{}</small>",
                     significant(spread.median),
                     significant(spread.least),
                     significant(spread.greatest)
