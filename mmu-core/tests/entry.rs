@@ -138,6 +138,8 @@ fn entries_and_addresses_print_for_people() {
     assert_eq!(e.to_string(), "V AS0 TID   0 c0000000 -> 100000000 256M -----I--- Srw- U---");
     e = TlbEntry { word0: 0x4110, word1: 0x8000, word2: 0xf9bf, tid: 12 };
     assert_eq!(e.to_string(), "- AS1 TID  12 00004000 -> 000008000   4K 0123W--GE Srwx Urwx");
+    e = TlbEntry { word0: 0x0010_0250, word1: 0x0020_0000, word2: 0, tid: 0 };
+    assert_eq!(e.to_string(), "V AS0 TID   0 00100000 -> 000200000   1M --------- S--- U---");
     e.word0 = 0x60;
     assert_eq!(e.to_string(), "invalid SIZE 6");
     assert_eq!(format!("{:x} {:x}", ea(0xab), pa(0xcd)), "ab cd");

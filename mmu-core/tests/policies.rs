@@ -4,8 +4,8 @@ mod common;
 
 use common::{ALL, Recorder, ea, entry, kernel};
 use mmu_core::policy::{
-    AnyPolicy, Clock, Lru, PolicyKind, Random, ReplacementPolicy, RoundRobin, SparingRoundRobin, TreePlru,
-    UnknownPolicy,
+    AnyPolicy, Clock, Lru, PolicyKind, Pool, Random, ReplacementPolicy, RoundRobin, SparingRoundRobin,
+    TreePlru, UnknownPolicy,
 };
 use mmu_core::{Access, PageSize, Shadow, Slot, Tlb};
 use proptest::prelude::*;
@@ -149,4 +149,49 @@ fn names_are_read_and_written() {
         UnknownPolicy.to_string(),
         "Unknown replacement policy; the policies are round-robin, sparing, clock, lru, plru, random"
     );
+}
+
+/// A pool of four pages, 1 to 4, of which `pinned` are pinned and 2 was hit last; returns what a fifth one evicts.
+fn evicted_beside_pins<P: ReplacementPolicy>(policy: P, pinned: &[u32]) -> u32 {
+    let mut tlb = Tlb::new();
+    tlb.set_entry(0, entry(0, PageSize::M256, 0, 0, ALL));
+    let mut shadow = Shadow::new(vec![Slot::EMPTY; 4], 1, policy);
+    let mut sink = Recorder::default();
+    let ctx = shadow.context(kernel(0), &mut sink);
+    for page in [1, 2, 3, 4, 2] {
+        shadow.fill(&tlb, ctx, kernel(0), ea(page << 12), Access::Load, &mut sink).unwrap();
+    }
+    for &page in pinned {
+        assert!(shadow.pin(ctx, ea(page << 12)));
+    }
+    sink.forget_log();
+    shadow.fill(&tlb, ctx, kernel(0), ea(5 << 12), Access::Load, &mut sink).unwrap();
+    sink.dropped[0].1.ea.0 >> 12
+}
+
+#[test]
+fn pinned_pages_are_passed_over_in_the_order_of_the_policy() {
+    // Not the next slot, which is what a choice that may not go is replaced by.
+    assert_eq!(evicted_beside_pins(Lru::new(), &[1]), 3);
+    assert_eq!(evicted_beside_pins(Lru::new(), &[1, 3]), 4);
+    assert_eq!(evicted_beside_pins(Clock::new(), &[1]), 3);
+    assert_eq!(evicted_beside_pins(RoundRobin::new(), &[1]), 2);
+    assert_eq!(evicted_beside_pins(RoundRobin::new(), &[1, 2, 3]), 4);
+}
+
+#[test]
+fn a_policy_can_ask_for_the_next_slot_that_may_go() {
+    struct Asks;
+    impl ReplacementPolicy for Asks {
+        fn reset(&mut self, _: &mut Pool<'_>) {}
+        fn victim(&mut self, pool: &mut Pool<'_>) -> usize {
+            let from = |start| pool.next_evictable(start);
+            assert_eq!([from(0), from(1), from(2), from(3)], [Some(0), Some(3), Some(3), Some(3)]);
+            assert_eq!([from(4), from(5), from(7)], [Some(0), Some(3), Some(3)]);
+            let evictable: Vec<bool> = (0..pool.len()).map(|slot| pool.evictable(slot)).collect();
+            assert_eq!(evictable, [true, false, false, true]);
+            3
+        }
+    }
+    assert_eq!(evicted_beside_pins(Asks, &[2, 3]), 4);
 }
