@@ -7,7 +7,9 @@
 //! **Stopping without a race.** The signal is blocked in the thread at all times but during `KVM_RUN`, which gets a
 //! mask without it (`KVM_SET_SIGNAL_MASK`). A signal that comes at any moment before `KVM_RUN` stays pending and makes
 //! it return at once; one that comes while the guest runs interrupts it; so none is lost. It is taken with
-//! `sigtimedwait`, and no handler is ever installed. A POSIX timer that is directed at this thread sends it.
+//! `sigtimedwait`. A handler that does nothing must be there all the same: a signal whose default action ends the
+//! process does so the moment it is sent to a thread that does not block it, and in `KVM_RUN` this one does not. A POSIX
+//! timer that is directed at this thread sends it.
 //!
 //! One of this crate's places with unsafe code: ioctl, mmap, signals and the timer.
 #![expect(unsafe_code, reason = "system calls")]
@@ -220,6 +222,13 @@ impl Kicker {
     fn new() -> io::Result<Self> {
         // The lowest real-time signal that the C library leaves to programs: nobody's habit gives it a meaning.
         let signal = libc::SIGRTMIN();
+        // SAFETY: all zero is a valid sigaction: no flags, an empty mask.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as libc::sighandler_t;
+        // SAFETY: the handler does nothing, so it may run anywhere; the old action is not wanted.
+        if unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
         let set = only(signal);
         // SAFETY: `set` is a valid set; the old one is not wanted.
         let failed = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
@@ -290,6 +299,9 @@ impl Drop for Kicker {
         self.take();
     }
 }
+
+/// The handler of the signal. It never runs in practice: the signal is taken before it is unblocked in user space.
+extern "C" fn nothing(_: libc::c_int) {}
 
 fn only(signal: libc::c_int) -> libc::sigset_t {
     let mut set = std::mem::MaybeUninit::uninit();
@@ -389,6 +401,19 @@ mod tests {
         kicker.kick().expect("sent");
         assert!(kicker.take());
         assert!(!kicker.take());
+    }
+
+    #[test]
+    fn a_signal_where_it_is_not_blocked_interrupts_and_kills_nothing() {
+        let kicker = Kicker::new().expect("a timer");
+        kicker.arm(Duration::from_millis(20)).expect("armed");
+        let mut open = blocked_signals().expect("a set");
+        // SAFETY: an initialised set.
+        unsafe { libc::sigdelset(&raw mut open, kicker.signal) };
+        // As KVM_RUN does, this call waits with a mask of its own.
+        // SAFETY: no files, no time limit, a valid mask.
+        let result = unsafe { libc::ppoll(std::ptr::null_mut(), 0, std::ptr::null(), &raw const open) };
+        assert_eq!((result, io::Error::last_os_error().raw_os_error()), (-1, Some(libc::EINTR)));
     }
 
     #[test]
