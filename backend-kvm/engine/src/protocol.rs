@@ -213,7 +213,7 @@ pub struct Mailbox {
     /// Writes in `posted`, which come before the call.
     pub posted_count: u64,
 
-    /// Answer: tick of the board's next deadline, after `ADVANCE`.
+    /// Answer: tick of the board's next deadline, as of the last `ADVANCE` or, under icount, the last ticks that passed.
     pub deadline: u64,
     /// Every answer: machine time in ticks.
     pub now: u64,

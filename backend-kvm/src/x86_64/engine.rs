@@ -1,6 +1,7 @@
 //! The engine as the host sees it: commands into the machine, and answers to the calls that come out of it.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use ppc440_core::bus::Bus;
 use vmm_plugin::api::{
@@ -15,6 +16,7 @@ use super::protocol::{
 use super::space::Mapping;
 use super::vm::{CODE_LEN, Vm};
 use super::watch::Watch;
+use crate::probe::probe;
 
 /// A posted write reaches its device within this part of a second.
 const LINGER: u64 = 1000;
@@ -146,9 +148,9 @@ impl KvmEngine {
             self.bus.write(write.pa, bytes(write.len)?, write.value);
         }
         // Under the host's clock nothing of this moves it.
-        let mut deadline = None;
-        if self.icount && (ticks != 0 || what == call::ADVANCE) {
-            deadline = Some(self.bus.advance(ticks));
+        if what == call::ADVANCE || (self.icount && ticks != 0) {
+            let deadline = self.bus.advance(if self.icount { ticks } else { 0 });
+            self.vm.mailbox().deadline = deadline;
         }
         let (mut answer, mut treatment) = (0, 0);
         let mut dirty_count = 0;
@@ -169,14 +171,10 @@ impl KvmEngine {
             }
             call::DCR_READ => answer = u64::from(self.bus.dcr_read(pa as u16 & 1023)),
             call::DCR_WRITE => self.bus.dcr_write(pa as u16 & 1023, value as u32),
-            call::ADVANCE => {
-                let deadline = deadline.unwrap_or_else(|| self.bus.advance(0));
-                self.vm.mailbox().deadline = deadline;
-            }
             call::IDLE => {
                 let _ = self.bus.idle(value);
             }
-            call::NOW => {}
+            call::ADVANCE | call::NOW => {}
             call::DIRTY => {
                 if self.dirty.is_empty() {
                     self.take_dirty();
@@ -222,7 +220,7 @@ impl KvmEngine {
     }
 
     fn describe(&self) -> String {
-        let mut text = String::from("Mapped in the engine's virtual machine:\n");
+        let mut text = format!("{}; mapped in its virtual machine:\n", probe(Path::new(crate::DEVICE)));
         for Mapping { what, va, len, rights } in self.mappings() {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{va:#015x}-{:#015x} {:>8} KB  {rights}  {what}", va + len - 1, len >> 10);

@@ -7,6 +7,7 @@ use std::ffi::CString;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use vmm_plugin::api::{Clock, CpuState, Engine as _, EngineConfig, Exit, NEVER, attention, treatment};
@@ -36,6 +37,8 @@ struct Host {
     ram: *mut u8,
     signals: Arc<Signals>,
     now: Cell<u64>,
+    /// A register was written.
+    written: Arc<AtomicBool>,
     events: RefCell<Vec<Event>>,
 }
 
@@ -51,6 +54,7 @@ impl Host {
             ram: unsafe { alloc_zeroed(LAYOUT) },
             signals: Arc::new(Signals::new(&[(0, RAM as u64)])),
             now: Cell::new(0),
+            written: Arc::default(),
             events: RefCell::default(),
         })
     }
@@ -89,6 +93,7 @@ unsafe impl BusHost for Host {
     }
     fn write(&self, pa: u64, _: u8, value: u64) {
         self.happened(Event::Write(pa, value));
+        self.written.store(true, Ordering::Release);
     }
     fn dcr_read(&self, dcrn: u16) -> u32 {
         u32::from(dcrn) * 3
@@ -280,19 +285,22 @@ fn an_engine_that_hears_nothing_is_given_up() {
 fn a_stop_reaches_a_running_guest() {
     let host = Host::new();
     let Some(mut engine) = engine(&host, CONFIG, Time::Counter) else { return };
-    // A loop that never leaves the machine: addi 3,3,1; b .-4
-    host.write(0, &[0x3863_0001, 0x4BFF_FFFC]);
+    // A sign of life, then a loop that never leaves the machine: addi 3,3,1; b .-4
+    host.write(0, &[lis(5, 0x8000), stb(3, 8, 5), 0x3863_0001, 0x4BFF_FFFC]);
     assert!(engine.set_state(&state()).is_empty());
-    let signals = Arc::clone(&host.signals);
+    let (signals, written) = (Arc::clone(&host.signals), Arc::clone(&host.written));
     let other = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(100));
+        while !written.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+        std::thread::sleep(Duration::from_millis(50));
         signals.raise(attention::STOP);
     });
     assert_eq!(engine.run(u64::MAX), Exit::Stop);
     other.join().expect("the thread ends");
     let mut after = CpuState::reset(0);
     engine.get_state(&mut after);
-    assert!(after.gpr[3] > 1000);
+    assert!(matches!(after.pc, 8 | 12), "The guest was stopped at {:#x}", after.pc);
 }
 
 /// Twenty characters as a driver sends them: look at the status, write.
@@ -353,6 +361,25 @@ fn under_icount_every_access_is_made_at_its_tick() {
     let (reads, written) = device_events(&host);
     assert_eq!((reads, written.len()), (20, 20));
     assert!(host.now.get() >= 60 && host.now.get() <= 61, "the clock is at {}", host.now.get());
+}
+
+#[test]
+fn under_icount_sleep_is_a_jump_that_needs_nobody() {
+    let host = Host::new();
+    let config = EngineConfig { clock: Clock::Icount, ..CONFIG };
+    let Some(mut engine) = engine(&host, config, Time::Counter) else { return };
+    // DEC 1000 with its interrupt enabled, EE and WE; the vector at 0x100 stops: b .
+    host.write(0, &[SELF]);
+    host.write(0x100, &[li(3, 7), SELF]);
+    let mut state = state();
+    (state.dec, state.tcr, state.msr, state.ivor[10]) = (1000, 0x0400_0000, 0x0004_8000, 0x100);
+    assert!(engine.set_state(&state).is_empty());
+    assert_eq!(engine.run(1), Exit::Budget);
+    let mut after = CpuState::reset(0);
+    engine.get_state(&mut after);
+    assert_eq!((after.gpr[3], after.pc), (7, 0x104));
+    assert_eq!(after.tb, 1001, "1000 ticks of sleep and an instruction");
+    assert!(!host.events.borrow().contains(&Event::Idle));
 }
 
 #[test]
