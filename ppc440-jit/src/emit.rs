@@ -117,6 +117,43 @@ impl Cond {
 #[must_use]
 pub(crate) struct Hole(pub(crate) usize);
 
+/// The first bytes of an instruction, eight at most: prefix, REX, up to three of opcode, ModRM, SIB, a short
+/// displacement.
+#[derive(Clone, Copy, Default)]
+struct Start {
+    bytes: u64,
+    /// Bits.
+    len: u32,
+}
+
+impl Start {
+    #[inline(always)]
+    fn push(&mut self, byte: u8) {
+        self.bytes |= u64::from(byte) << self.len;
+        self.len += 8;
+    }
+
+    /// `prefix` (0 for none), REX if it is needed (see [`rex`]; `byte` is an operand that is the low byte of a register),
+    /// `opcode`.
+    #[inline(always)]
+    fn opcode(&mut self, prefix: u8, rex: u8, opcode: &[u8], byte: Option<u8>) {
+        if prefix != 0 {
+            self.push(prefix);
+        }
+        if rex != 0 || byte.is_some_and(|register| register >= 4) {
+            self.push(0x40 | rex);
+        }
+        for &byte in opcode {
+            self.push(byte);
+        }
+    }
+}
+
+/// The low bits of a REX prefix; `w` for 64-bit operands.
+const fn rex(w: bool, reg: u8, index: u8, base: u8) -> u8 {
+    (w as u8) << 3 | (reg >> 3) << 2 | (index >> 3) << 1 | base >> 3
+}
+
 /// Code under construction.
 #[derive(Debug, Default)]
 pub(crate) struct Emitter {
@@ -134,18 +171,29 @@ impl Emitter {
         self.code.extend_from_slice(&value.to_le_bytes());
     }
 
-    /// REX prefix if one is needed: `w` 64-bit operands, `byte` an operand that is the low byte of a register.
-    fn rex(&mut self, w: bool, reg: u8, index: u8, base: u8, byte: Option<u8>) {
-        let rex = u8::from(w) << 3 | (reg >> 3) << 2 | (index >> 3) << 1 | base >> 3;
-        if rex != 0 || byte.is_some_and(|register| register >= 4) {
+    /// REX prefix for one register, if it is needed; `w` for 64-bit operands.
+    fn rex(&mut self, w: bool, reg: Reg) {
+        let rex = rex(w, 0, 0, reg.0);
+        if rex != 0 {
             self.byte(0x40 | rex);
         }
     }
     fn modrm_reg(&mut self, reg: u8, rm: u8) {
         self.byte(0xC0 | (reg & 7) << 3 | (rm & 7));
     }
-    fn modrm_mem(&mut self, reg: u8, mem: Mem) {
+
+    /// `prefix` (0 for none), REX, `opcode` bytes, register operands.
+    fn rr(&mut self, prefix: u8, w: bool, opcode: &[u8], reg: u8, rm: u8, byte: Option<u8>) {
+        let mut start = Start::default();
+        start.opcode(prefix, rex(w, reg, 0, rm), opcode, byte);
+        start.push(0xC0 | (reg & 7) << 3 | (rm & 7));
+        self.start(start);
+    }
+    fn rm(&mut self, prefix: u8, w: bool, opcode: &[u8], reg: u8, mem: Mem, byte: Option<u8>) {
         let Mem { base, index, disp } = mem;
+        let mut start = Start::default();
+        let index_register = index.map_or(0, |(index, _)| index.0);
+        start.opcode(prefix, rex(w, reg, index_register, base.0), opcode, byte);
         let (mode, wide) = match disp {
             0 if base.0 & 7 != 5 => (0x00, false),
             -128..=127 => (0x40, false),
@@ -153,38 +201,29 @@ impl Emitter {
         };
         match index {
             Some((index, shift)) => {
-                self.byte(mode | (reg & 7) << 3 | 4);
-                self.byte(shift << 6 | (index.0 & 7) << 3 | (base.0 & 7));
+                start.push(mode | (reg & 7) << 3 | 4);
+                start.push(shift << 6 | (index.0 & 7) << 3 | (base.0 & 7));
             }
             None if base.0 & 7 == 4 => {
-                self.byte(mode | (reg & 7) << 3 | 4);
-                self.byte(0x24);
+                start.push(mode | (reg & 7) << 3 | 4);
+                start.push(0x24);
             }
-            None => self.byte(mode | (reg & 7) << 3 | (base.0 & 7)),
+            None => start.push(mode | (reg & 7) << 3 | (base.0 & 7)),
         }
+        if mode == 0x40 {
+            start.push(disp as u8);
+        }
+        self.start(start);
         if wide {
             self.word(disp as u32);
-        } else if mode == 0x40 {
-            self.byte(disp as u8);
         }
     }
 
-    /// `prefix` (0 for none), REX, `opcode` bytes, register operands.
-    fn rr(&mut self, prefix: u8, w: bool, opcode: &[u8], reg: u8, rm: u8, byte: Option<u8>) {
-        if prefix != 0 {
-            self.byte(prefix);
-        }
-        self.rex(w, reg, 0, rm, byte);
-        self.code.extend_from_slice(opcode);
-        self.modrm_reg(reg, rm);
-    }
-    fn rm(&mut self, prefix: u8, w: bool, opcode: &[u8], reg: u8, mem: Mem, byte: Option<u8>) {
-        if prefix != 0 {
-            self.byte(prefix);
-        }
-        self.rex(w, reg, mem.index.map_or(0, |(index, _)| index.0), mem.base.0, byte);
-        self.code.extend_from_slice(opcode);
-        self.modrm_mem(reg, mem);
+    /// Appends all bytes at once: this is what translating mostly does.
+    fn start(&mut self, start: Start) {
+        let end = self.code.len() + start.len as usize / 8;
+        self.code.extend_from_slice(&start.bytes.to_le_bytes());
+        self.code.truncate(end);
     }
 
     pub(crate) fn mov(&mut self, to: Reg, from: Reg) {
@@ -196,12 +235,12 @@ impl Emitter {
         self.rr(0, true, &[0x8B], to.0, from.0, None);
     }
     pub(crate) fn mov_imm(&mut self, to: Reg, value: u32) {
-        self.rex(false, 0, 0, to.0, None);
+        self.rex(false, to);
         self.byte(0xB8 | (to.0 & 7));
         self.word(value);
     }
     pub(crate) fn mov_imm64(&mut self, to: Reg, value: u64) {
-        self.rex(true, 0, 0, to.0, None);
+        self.rex(true, to);
         self.byte(0xB8 | (to.0 & 7));
         self.code.extend_from_slice(&value.to_le_bytes());
     }
@@ -250,11 +289,11 @@ impl Emitter {
         self.rr(0, false, &[0x0F, 0xBF], to.0, from.0, None);
     }
     pub(crate) fn bswap(&mut self, reg: Reg) {
-        self.rex(false, 0, 0, reg.0, None);
+        self.rex(false, reg);
         self.code.extend_from_slice(&[0x0F, 0xC8 | (reg.0 & 7)]);
     }
     pub(crate) fn bswap64(&mut self, reg: Reg) {
-        self.rex(true, 0, 0, reg.0, None);
+        self.rex(true, reg);
         self.code.extend_from_slice(&[0x0F, 0xC8 | (reg.0 & 7)]);
     }
     /// `to` <- the word at `from`, reversed; with the upper bits cleared (MOVBE).
@@ -427,11 +466,11 @@ impl Emitter {
         self.rm(0, false, &[0xFF], 2, mem, None);
     }
     pub(crate) fn push(&mut self, reg: Reg) {
-        self.rex(false, 0, 0, reg.0, None);
+        self.rex(false, reg);
         self.byte(0x50 | (reg.0 & 7));
     }
     pub(crate) fn pop(&mut self, reg: Reg) {
-        self.rex(false, 0, 0, reg.0, None);
+        self.rex(false, reg);
         self.byte(0x58 | (reg.0 & 7));
     }
     pub(crate) fn ret(&mut self) {

@@ -18,7 +18,7 @@ use crate::condition;
 use crate::enter;
 use crate::frame::{Frame, Stubs, fixed_code};
 use crate::record::{Cause, Recorder, Recording};
-use crate::translate::{MOST, Place, Source, mode, translate};
+use crate::translate::{MOST, Place, Source, leaves, mode, translate};
 
 /// The FPSCR after an operation that translated code executed, from the one before.
 fn float_outcome(op: Op, before: Fpscr, [a, b, c]: [u64; 3]) -> Fpscr {
@@ -469,8 +469,12 @@ impl<B: DirectRam> Jit<B> {
         let pa = u64::from(page) << 12 | u64::from(pc & 0xFFC);
         let words = ((4096 - (pc & 0xFFF)) / 4) as usize;
         self.words.clear();
-        for word in 0..words.min(MOST) as u64 {
-            self.words.push(bus.load_u32(pa + 4 * word)?);
+        for index in 0..words.min(MOST) as u64 {
+            let word = bus.load_u32(pa + 4 * index)?;
+            self.words.push(word);
+            if leaves(word) {
+                break;
+            }
         }
         let source = Source {
             words: &self.words,
@@ -480,7 +484,7 @@ impl<B: DirectRam> Jit<B> {
             block: self.cache.blocks.len() as u32,
             first_site: self.cache.sites.len() as u32,
             at: self.cache.next_offset(),
-            page_ends: words <= MOST,
+            page_ends: words == self.words.len(),
         };
         let clock = self.clock.filter(|_| self.cache.stats.translated.is_multiple_of(SAMPLE));
         let started = clock.map(|clock| clock());

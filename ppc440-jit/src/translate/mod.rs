@@ -534,6 +534,17 @@ pub(crate) fn pauses(word: u32) -> bool {
     }
 }
 
+/// Instructions after which no block goes on: branches always taken, calls through LR and CTR, sc, returns from
+/// interrupts.
+pub(crate) fn leaves(word: u32) -> bool {
+    let op = Op::new(word);
+    match op.primary() {
+        17 | 18 => true,
+        19 => matches!(op.xo(), 16 | 38 | 50 | 51 | 528),
+        _ => false,
+    }
+}
+
 /// Instructions after which the core says where to go on: they change the mode, the context or the flow in ways that
 /// are not worth translating.
 fn ends_block(op: Op) -> bool {
