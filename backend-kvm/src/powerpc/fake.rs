@@ -28,8 +28,6 @@ pub(super) enum Step {
     DcrRead { number: u32, register: usize },
     /// mtdcr.
     DcrWrite { number: u32, value: u32 },
-    /// Computes for so many ticks.
-    Compute(u64),
     /// Something outside happens now, for example another thread sets an attention bit.
     Meanwhile(Box<dyn FnOnce()>),
     /// Runs with EE on until it takes an external interrupt.
@@ -143,10 +141,7 @@ impl Kernel {
     pub(super) fn set_reg(&mut self, number: usize, value: u64) {
         self.regs[number * 8..number * 8 + 8].copy_from_slice(&value.to_ne_bytes());
     }
-    /// A 32-bit special register by its offset.
-    pub(super) fn sreg(&self, offset: usize) -> u32 {
-        u32::from_ne_bytes(take(&self.sregs, offset))
-    }
+    /// Sets a 32-bit special register by its offset.
     pub(super) fn set_sreg(&mut self, offset: usize, value: u32) {
         self.sregs[offset..offset + 4].copy_from_slice(&value.to_ne_bytes());
     }
@@ -302,7 +297,6 @@ impl Kernel {
                         self.interrupt = None;
                     }
                 }
-                Some(Step::Compute(ticks)) => self.clock.set(self.clock.get() + ticks),
                 Some(Step::Meanwhile(happen)) => happen(),
                 Some(Step::Fail(number)) => return Err(error(number)),
                 Some(Step::Exit { reason, payload }) => {

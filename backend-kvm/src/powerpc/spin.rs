@@ -1,9 +1,9 @@
 //! What a guest that only branches to itself means.
 //!
-//! The kernel gives no exit for it, so the run loop looks now and then. Two things end a Linux guest this way, and both
-//! leave MSR\[EE\] off: halting, and a reset, which is a write to DBCR0\[RST\] right before the loop. KVM keeps that write
-//! in a register that user space cannot read, so the reset is inferred from the code: the last instructions before the
-//! loop write DBCR0 from a register that still holds the RST bits.
+//! The kernel gives no exit for it, so the run loop looks now and then. Two things end a Linux guest this way: halting,
+//! with MSR\[EE\] off, and a reset, which is a write to DBCR0\[RST\] right before the loop, whatever MSR\[EE\] is. KVM
+//! keeps that write in a register that user space cannot read, so the reset is inferred from the code: the last
+//! instructions before the loop write DBCR0 from a register that still holds the RST bits.
 
 use ppc440_core::bus::{Bus, attention};
 use vmm_plugin::api::ResetKind;
@@ -44,9 +44,6 @@ pub(crate) enum Spin {
 pub(crate) fn look<S: Sys>(vm: &mut Vm<S>, bus: &PluginBus, armed: u32) -> Result<Spin, Error> {
     let regs = vm.regs()?;
     let (pc, msr) = (regs.pc as u32, regs.msr as u32);
-    if msr & MSR_EE != 0 {
-        return Ok(Spin::No);
-    }
     let mut fetch = |address: u32| vm.translate(address).and_then(|pa| bus.load_u32(pa & 0xF_FFFF_FFFF));
     if fetch(pc) != Some(BRANCH_TO_SELF) {
         return Ok(Spin::No);
@@ -62,6 +59,9 @@ pub(crate) fn look<S: Sys>(vm: &mut Vm<S>, bus: &PluginBus, armed: u32) -> Resul
                 _ => Spin::No,
             });
         }
+    }
+    if msr & MSR_EE != 0 {
+        return Ok(Spin::No);
     }
     let tcr = vm.sregs()?.tcr;
     let critical = msr & MSR_CE != 0 && (armed & attention::CRIT != 0 || tcr & TCR_WIE != 0);

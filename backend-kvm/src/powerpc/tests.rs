@@ -419,15 +419,16 @@ fn a_guest_that_spins_with_nothing_enabled_is_halted() {
 fn a_spin_after_a_write_to_dbcr0_is_a_reset() {
     // mfspr r9,308; oris r9,r9,0x3000; mtspr 308,r9
     let code = [0x7D34_4AA6, 0x6529_3000, 0x7D34_4BA6];
-    for (value, expected) in [
-        (0x3000_0000, Exit::Reset(ResetKind::System)),
-        (0x2000_0000, Exit::Reset(ResetKind::Chip)),
-        (0x1000_0000, Exit::Reset(ResetKind::Core)),
-        (0x0800_0000, Exit::Budget),
+    for (value, msr, expected) in [
+        // Linux waits for the reset with interrupts on.
+        (0x3000_0000, EE, Exit::Reset(ResetKind::System)),
+        (0x2000_0000, 0, Exit::Reset(ResetKind::Chip)),
+        (0x1000_0000, 0, Exit::Reset(ResetKind::Core)),
+        (0x0800_0000, 0, Exit::Budget),
     ] {
         let mut bench = bench();
         bench.boot();
-        spinning(&bench, &code, 0);
+        spinning(&bench, &code, msr);
         bench.fake.kernel().set_reg(17 + 9, value);
         assert_eq!(bench.engine.run(200_000), expected, "{value:#x}");
     }
