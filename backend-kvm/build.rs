@@ -73,7 +73,7 @@ fn pack(elf: &[u8]) -> (String, Vec<u8>) {
 
 fn build(here: &Path, folder: &Path, offline: bool) -> bool {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--release", "--quiet", "--locked", "--target", "x86_64-unknown-linux-gnu"]);
+    cargo.args(["build", "--release", "--quiet", "--target", "x86_64-unknown-linux-gnu"]);
     if offline {
         cargo.arg("--offline");
     }

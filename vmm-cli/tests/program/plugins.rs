@@ -29,6 +29,22 @@ fn auto_says_what_it_took_and_why() {
 }
 
 #[test]
+fn a_sandbox_is_had_or_refused_but_never_left_out() {
+    let guest = Guest::new(b"", HALT);
+    let auto = || {
+        let mut command = vmm();
+        command.args(["run", "--sandbox", "--board", "toy", "--kernel"]).arg(guest.path());
+        command
+    };
+    end(&mut auto())
+        .with(1)
+        .says("No backend can run on this host (toy: it runs its engine in this program, with no wall around it)");
+    end(auto().args(["--backend", "toy"])).with(1).says("leave --sandbox out, or take --backend auto or kvm");
+    end(auto().env("TOY_WALLED", "1")).with(0).says("Backend toy: the usable one of highest rank (1)");
+    end(auto().args(["--backend", "toy"]).env("TOY_WALLED", "1")).with(0);
+}
+
+#[test]
 fn a_backend_that_cannot_run_here_is_refused_with_its_reason() {
     let guest = Guest::new(b"", HALT);
     end(run(&guest).env("TOY_UNUSABLE", "1"))

@@ -19,6 +19,7 @@ static void info(const void *ctx, VmmInfo *out) {
     strcpy(out->id, "toy");
     strcpy(out->summary, "Prints its kernel");
     out->rank = 1;
+    if (getenv("TOY_WALLED")) out->caps = VMM_CAP_SANDBOX;
 }
 static int32_t probe(const void *ctx, const VmmSink *why) {
     (void)ctx;
