@@ -189,7 +189,10 @@ impl Kernel {
             (0x44d0_ae83, Argument::Bytes(out)) => out.copy_from_slice(&self.sregs),
             (0x84d0_ae84, Argument::Bytes(bytes)) => self.set_sregs(bytes)?,
             (0xc018_ae85, Argument::Bytes(bytes)) => {
-                let ea = u64::from_ne_bytes(take(bytes, 0));
+                let asked = u64::from_ne_bytes(take(bytes, 0));
+                let (ea, pid, space) = (asked & 0xFFFF_FFFF, asked >> 32 & 0xFF, asked >> 40);
+                let own = u64::from_ne_bytes(take(&self.regs, 8 * 8));
+                assert_eq!((pid, space), (own, 0), "the guest's own PID and address space");
                 // What KVM maps at first, and Linux later.
                 let pa = match ea {
                     0..0x100_0000 => Some(ea),

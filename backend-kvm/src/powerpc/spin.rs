@@ -24,6 +24,8 @@ const LOOK_BACK: u32 = 4;
 const MSR_CE: u32 = 0x0002_0000;
 /// MSR\[EE\].
 const MSR_EE: u32 = 0x8000;
+/// MSR\[IS\].
+const MSR_IS: u32 = 0x20;
 /// TCR\[WRC\]: a watchdog that resets.
 const TCR_WRC: u32 = 0x3000_0000;
 /// TCR\[WIE\]: a watchdog that interrupts.
@@ -44,7 +46,9 @@ pub(crate) enum Spin {
 pub(crate) fn look<S: Sys>(vm: &mut Vm<S>, bus: &PluginBus, armed: u32) -> Result<Spin, Error> {
     let regs = vm.regs()?;
     let (pc, msr) = (regs.pc as u32, regs.msr as u32);
-    let mut fetch = |address: u32| vm.translate(address).and_then(|pa| bus.load_u32(pa & 0xF_FFFF_FFFF));
+    let (pid, space) = (regs.pid as u8, msr & MSR_IS != 0);
+    let mut fetch =
+        |address: u32| vm.translate(address, pid, space).and_then(|pa| bus.load_u32(pa & 0xF_FFFF_FFFF));
     if fetch(pc) != Some(BRANCH_TO_SELF) {
         return Ok(Spin::No);
     }

@@ -395,6 +395,7 @@ fn spinning(bench: &Bench, before: &[u32], msr: u64) {
     }
     let mut kernel = bench.fake.kernel();
     kernel.set_reg(0, 0xC000_2000);
+    kernel.set_reg(8, 17);
     kernel.set_reg(5, msr);
 }
 

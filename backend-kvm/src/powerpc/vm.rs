@@ -201,10 +201,12 @@ impl<S: Sys> Vm<S> {
         self.capabilities.one_reg && self.sys.one_reg(abi::SET_ONE_REG, id, &mut value).is_ok()
     }
 
-    /// The physical address of an effective one by the guest's TLB; `None` where nothing is mapped or KVM does not say.
-    pub(crate) fn translate(&mut self, ea: u32) -> Option<u64> {
+    /// The physical address of an effective one by the guest's TLB, as an access with this PID in this address space
+    /// finds it; `None` where nothing is mapped or KVM does not say.
+    pub(crate) fn translate(&mut self, ea: u32, pid: u8, space: bool) -> Option<u64> {
         let mut translation = Translation::default();
-        translation.linear_address = ea.into();
+        // Book E's KVM takes all three in one number.
+        translation.linear_address = u64::from(space) << 40 | u64::from(pid) << 32 | u64::from(ea);
         self.put("KVM_TRANSLATE", abi::TRANSLATE, &mut translation).ok()?;
         (translation.valid != 0).then_some(translation.physical_address)
     }
