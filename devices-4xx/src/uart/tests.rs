@@ -343,3 +343,34 @@ fn state_survives_a_round_trip_and_a_foreign_one_is_cut_to_size() {
     b.uart.restore(&saved).unwrap();
     assert_eq!(b.uart.state.rx.len(), FIFO_SIZE);
 }
+
+#[test]
+fn thr_may_be_posted_and_lsr_kept_only_while_nothing_can_be_noticed() {
+    let treated = |b: &Bench, offset| b.uart.treatment(Access::at(offset, 1));
+    let mut b = Bench::new(Pace::Immediate, Input::Always);
+    b.configure(0);
+    assert_eq!(treated(&b, reg::RBR_THR), treatment::POSTED_WRITE);
+    assert_eq!(treated(&b, reg::LSR), treatment::STABLE_READ);
+    for other in [reg::IER, reg::IIR_FCR, reg::LCR, reg::MCR, reg::MSR, reg::SCR] {
+        assert_eq!(treated(&b, other), 0, "register {other}");
+    }
+    assert_eq!(b.uart.treatment(Access::at(0, 4)), 0, "a wide access is several registers");
+    let before = b.get(reg::LSR);
+    b.put(reg::RBR_THR, b'x');
+    assert_eq!(b.get(reg::LSR), before, "what is posted does not show in LSR");
+    // DLAB makes THR the divisor, loopback makes sending receiving, and what is received shows in LSR.
+    b.put(reg::LCR, 0x83);
+    assert_eq!(treated(&b, reg::RBR_THR), 0);
+    b.put(reg::LCR, 0x03);
+    assert_eq!(b.uart.receive(b"y"), 1);
+    assert_eq!(treated(&b, reg::LSR), 0);
+    b.put(reg::MCR, MCR_LOOP);
+    assert_eq!(treated(&b, reg::RBR_THR), 0);
+    let mut paced = Bench::new(Pace::Line, Input::Always);
+    paced.configure(0);
+    assert_eq!(
+        (treated(&paced, reg::RBR_THR), treated(&paced, reg::LSR)),
+        (0, 0),
+        "at line pace sending shows"
+    );
+}
