@@ -59,12 +59,13 @@ fn table(results: &Results, setting: &Setting) -> String {
     let peer = if setting.peer.is_empty() { String::new() } else { format!("; peer: {}", setting.peer) };
     let _ = write!(
         text,
-        "\nMedians of {} rounds in turn, {} MiB each; in brackets {}'s value over this one's. {}{peer}. \
-         {}, commit {}, `{}`.\n",
+        "\nMedians of {} rounds in turn, {} MiB each; in brackets {}'s value over this one's. {}, \
+         load {:.1} before{peer}. {}, commit {}, `{}`.\n",
         setting.rounds,
         setting.megabytes,
         results.peer(),
         setting.machine(),
+        setting.load[0],
         setting.date,
         setting.commit,
         setting.command,
