@@ -272,7 +272,11 @@ impl Vcpu {
     /// What only some engines can tell.
     fn inspect(&mut self, topic: &str) -> String {
         let text = self.engine.inspect(topic);
-        if text.is_empty() { format!("This backend has no `info {topic}`; backend {topic} has\n") } else { text }
+        if text.is_empty() {
+            format!("This backend has no `info {topic}`; backend {topic} has\n")
+        } else {
+            text
+        }
     }
 
     fn state(&mut self) -> CpuState {

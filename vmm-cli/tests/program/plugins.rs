@@ -36,9 +36,9 @@ fn a_sandbox_is_had_or_refused_but_never_left_out() {
         command.args(["run", "--sandbox", "--board", "toy", "--kernel"]).arg(guest.path());
         command
     };
-    end(&mut auto())
-        .with(1)
-        .says("No backend can run on this host (toy: it runs its engine in this program, with no wall around it)");
+    end(&mut auto()).with(1).says(
+        "No backend can run on this host (toy: it runs its engine in this program, with no wall around it)",
+    );
     end(auto().args(["--backend", "toy"])).with(1).says("leave --sandbox out, or take --backend auto or kvm");
     end(auto().env("TOY_WALLED", "1")).with(0).says("Backend toy: the usable one of highest rank (1)");
     end(auto().args(["--backend", "toy"]).env("TOY_WALLED", "1")).with(0);
