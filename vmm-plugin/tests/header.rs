@@ -37,9 +37,18 @@ fn generated() -> String {
         enumeration: EnumConfig { prefix_with_name: true, ..EnumConfig::default() },
         export: ExportConfig {
             rename: rename.map(|(from, to)| (from.to_owned(), to.to_owned())).into(),
-            exclude: ["ICOUNT", "STEP", "DROP_PAGE", "SANDBOX", "POSTED_WRITE", "STABLE_READ", "PageSize", "Attributes"]
-                .map(str::to_owned)
-                .to_vec(),
+            exclude: [
+                "ICOUNT",
+                "STEP",
+                "DROP_PAGE",
+                "SANDBOX",
+                "POSTED_WRITE",
+                "STABLE_READ",
+                "PageSize",
+                "Attributes",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
             // No entry mentions it: it is reached by its name.
             include: vec!["VmmInspect".to_owned()],
             ..ExportConfig::default()

@@ -254,7 +254,9 @@ impl Engine for LoadedEngine {
                 // SAFETY: see above.
                 outcome(Pieces::collect(|why| unsafe { record(self.engine, topic, why) }))
             }
-            None => Err(format!("This backend cannot record `{topic}`; `vmm run --help` says which can").into()),
+            None => {
+                Err(format!("This backend cannot record `{topic}`; `vmm run --help` says which can").into())
+            }
         }
     }
 
