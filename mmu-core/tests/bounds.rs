@@ -413,3 +413,36 @@ fn a_sink_with_places_of_its_own_is_told_the_slot() {
     shadow.tlbwe(&mut tlb, 62, 0, 0, 0, &mut sink);
     assert_eq!(sink.places, [None; 6]);
 }
+
+/// A page that 63 entries cut into hundreds of pieces: more than 256 are not looked through, but lost at once. When the
+/// page is whole again, so is its shadow.
+#[test]
+fn a_page_in_hundreds_of_pieces_loses_them_and_becomes_whole() {
+    let mut tlb = Tlb::new();
+    tlb.set_entry(63, entry(0xc000_0000, PageSize::M256, 0, 0, ALL));
+    let small = |n: u8| 0xc000_0000 | u32::from(n) << 22 | 0x1000;
+    for n in 0..63 {
+        tlb.set_entry(n, entry(small(n), PageSize::K1, 0, 0, ALL));
+    }
+    let mut shadow = Shadow::new(vec![Slot::EMPTY; 4096], 4, RoundRobin::new());
+    let mut sink = Recorder::with_max_page(256 << 20);
+    let ctx = shadow.context(kernel(0), &mut sink);
+    for n in 0..63 {
+        for shift in 10..22 {
+            let at = ea(small(n) ^ 1 << shift);
+            let page = shadow.fill(&tlb, ctx, kernel(0), at, Access::Load, &mut sink).unwrap();
+            assert_eq!(page.size, 1 << shift);
+            assert!(sink.held.len() <= 257);
+        }
+    }
+    let lost = 2 * 257;
+    assert_eq!((sink.held.len(), shadow.stats().bulk_drops), (63 * 12 - lost, 2));
+    for n in 0..63 {
+        shadow.set_entry(&mut tlb, n, TlbEntry::EMPTY, &mut sink);
+    }
+    let page = shadow.fill(&tlb, ctx, kernel(0), ea(small(7)), Access::Load, &mut sink).unwrap();
+    assert_eq!(page.size, 256 << 20);
+    assert_eq!((sink.held.len(), shadow.stats().bulk_drops), (1, 2));
+    // And so it stays.
+    assert_eq!(shadow.fill(&tlb, ctx, kernel(0), ea(small(9)), Access::Load, &mut sink), Ok(page));
+}
