@@ -46,6 +46,7 @@ fn an_entry_with_thousands_of_shadows_goes_by_context() {
     let mut tlb = kernel_page();
     let mut shadow = Shadow::new(vec![Slot::EMPTY; 4096], 8, RoundRobin::new());
     let mut sink = Counter::default();
+    assert_eq!(sink.max_page(), 4096, "a sink that says nothing of it holds 4 KB pages");
     // Thousands in contexts 0 and 1; context 2 has another entry's page only.
     for mode in [kernel(1), kernel(2)] {
         let ctx = shadow.context(mode, &mut sink);
