@@ -179,8 +179,10 @@ fn a_closed_standard_input_does_not_matter() {
 fn a_closed_standard_output_ends_the_run() {
     let guest = Guest::new(&[b'x'; 2000], IDLE);
     let started = Instant::now();
-    let mut child = run(&guest).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("A start");
-    drop(child.stdout.take());
+    // Closed before the start: a busy machine could otherwise let all of it be written first.
+    let (reader, writer) = std::io::pipe().expect("A pipe");
+    drop(reader);
+    let child = run(&guest).stdout(writer).stderr(Stdio::piped()).spawn().expect("A start");
     let ended = Ended::from(child.wait_with_output().expect("An end"));
     ended.with(1).says("Standard output cannot be written");
     assert!(started.elapsed() < Duration::from_secs(20));
