@@ -441,6 +441,7 @@ fn a_page_in_hundreds_of_pieces_loses_them_and_becomes_whole() {
     for n in 0..63 {
         shadow.set_entry(&mut tlb, n, TlbEntry::EMPTY, &mut sink);
     }
+    assert_eq!(shadow.stats().tlb_writes, 63);
     let page = shadow.fill(&tlb, ctx, kernel(0), ea(small(7)), Access::Load, &mut sink).unwrap();
     assert_eq!(page.size, 256 << 20);
     assert_eq!((sink.held.len(), shadow.stats().bulk_drops), (1, 2));

@@ -195,3 +195,17 @@ fn a_policy_can_ask_for_the_next_slot_that_may_go() {
     }
     assert_eq!(evicted_beside_pins(Asks, &[2, 3]), 4);
 }
+
+#[test]
+fn a_policy_that_chooses_a_pinned_page_gets_the_next_that_is_not() {
+    struct First;
+    impl ReplacementPolicy for First {
+        fn reset(&mut self, _: &mut Pool<'_>) {}
+        fn victim(&mut self, _: &mut Pool<'_>) -> usize {
+            0
+        }
+    }
+    assert_eq!(evicted_beside_pins(First, &[]), 1);
+    assert_eq!(evicted_beside_pins(First, &[1]), 2);
+    assert_eq!(evicted_beside_pins(First, &[1, 2, 3]), 4);
+}
