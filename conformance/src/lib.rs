@@ -8,4 +8,3 @@ pub mod process;
 pub mod programs;
 pub mod qemu;
 pub mod vmm;
-pub mod whole;

@@ -5,10 +5,12 @@
 //!
 //! `BOOT_INSTRUCTIONS` ends the comparison early.
 
+mod whole;
+
 use conformance::programs::Random;
 use conformance::vmm;
-use conformance::whole::{Stepping, Whole};
 use vmm_plugin::api::{Backend, Exit, Images};
+use whole::{Stepping, Whole};
 
 /// RAM in bytes.
 const MEMORY: u64 = 32 << 20;

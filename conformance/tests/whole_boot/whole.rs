@@ -58,11 +58,11 @@ impl HostCalls for Calls {
 }
 
 /// A machine with an engine, ready to boot.
-pub struct Whole {
+pub(super) struct Whole {
     /// The engine.
-    pub engine: Box<dyn Engine>,
+    pub(super) engine: Box<dyn Engine>,
     /// RAM, pins and time.
-    pub bus: TestBus,
+    pub(super) bus: TestBus,
     memory: u64,
     console: Rc<RefCell<Vec<u8>>>,
 }
@@ -72,7 +72,7 @@ impl Whole {
     ///
     /// # Errors
     /// What the board or the backend refuses.
-    pub fn new(backend: &dyn Backend, memory: u64, images: &Images) -> Result<Self, Refusal> {
+    pub(super) fn new(backend: &dyn Backend, memory: u64, images: &Images) -> Result<Self, Refusal> {
         let mut bus = TestBus::new(&[(0, memory)]);
         let console = Rc::<RefCell<Vec<u8>>>::default();
         let engine_end = bus.bus();
@@ -110,7 +110,7 @@ impl Whole {
     }
 
     /// The core's state.
-    pub fn state(&mut self) -> CpuState {
+    pub(super) fn state(&mut self) -> CpuState {
         let mut state = CpuState::reset(0);
         self.engine.get_state(&mut state);
         state
@@ -118,13 +118,13 @@ impl Whole {
 
     /// All RAM.
     #[must_use]
-    pub fn ram(&self) -> Vec<u8> {
+    pub(super) fn ram(&self) -> Vec<u8> {
         self.bus.read_ram(0, self.memory as usize)
     }
 
     /// What was sent out of the first serial port.
     #[must_use]
-    pub fn console(&self) -> Vec<u8> {
+    pub(super) fn console(&self) -> Vec<u8> {
         self.console.borrow().clone()
     }
 }
@@ -137,7 +137,7 @@ impl std::fmt::Debug for Whole {
 
 /// The oracle as a backend: [`Core::step`], which has no cache of any kind.
 #[derive(Clone, Copy, Debug)]
-pub struct Stepping;
+pub(super) struct Stepping;
 
 impl Backend for Stepping {
     fn info(&self) -> vmm_plugin::api::Info {
