@@ -448,3 +448,22 @@ fn a_page_in_hundreds_of_pieces_loses_them_and_becomes_whole() {
     // And so it stays.
     assert_eq!(shadow.fill(&tlb, ctx, kernel(0), ea(small(9)), Access::Load, &mut sink), Ok(page));
 }
+
+/// A miss is remembered until its page comes: for that page alone.
+#[test]
+fn a_miss_of_one_page_hides_no_shadow_of_another() {
+    for bit in 10..32 {
+        let (held, missed) = (0x1000u32, 0x1000u32 ^ 1 << bit);
+        let mut tlb = Tlb::new();
+        tlb.set_entry(3, entry(held & !0x3ff, PageSize::K1, 0x4000, 0, ALL));
+        let mut shadow = Shadow::new(vec![Slot::EMPTY; 16], 4, Lru::new());
+        let mut sink = Recorder::default();
+        let ctx = shadow.context(kernel(0), &mut sink);
+        let mut fill = |at| shadow.fill(&tlb, ctx, kernel(0), ea(at), Access::Load, &mut sink);
+        assert!(fill(held).is_ok());
+        assert_eq!(fill(missed), Err(Fault::Miss));
+        assert!(fill(held).is_ok());
+        assert_eq!((shadow.stats().misses, shadow.stats().hits, shadow.stats().guest_misses), (1, 1, 1));
+        assert_eq!(shadow.iter().count(), 1);
+    }
+}
