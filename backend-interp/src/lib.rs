@@ -2,11 +2,11 @@
 
 use mmu_core::Stats;
 use ppc440_core::bus::Bus;
-use ppc440_core::core::{Core, Stop};
+use ppc440_core::core::Core;
 use ppc440_core::interp::Interpreter;
 use ppc440_core::options::{Options, PolicyKind, SHADOW_PAGES, policy_by_number};
 use ppc440_core::state::CpuState;
-use vmm_plugin::api::{Backend, Clock, Engine, EngineConfig, Exit, Info, Refusal, ResetKind, caps};
+use vmm_plugin::api::{Backend, Clock, Engine, EngineConfig, Exit, Info, Refusal, caps};
 use vmm_plugin::bus::PluginBus;
 
 /// The backend `interp`.
@@ -51,7 +51,7 @@ struct InterpEngine {
 
 impl Engine for InterpEngine {
     fn run(&mut self, budget: u64) -> Exit {
-        exit(self.machine.run(&mut self.bus, budget))
+        self.machine.run(&mut self.bus, budget).into()
     }
 
     fn get_state(&mut self, state: &mut CpuState) {
@@ -122,20 +122,5 @@ impl Engine for InterpEngine {
 
 /// The one thing that can be inspected and recorded.
 const TLB: &str = "tlb";
-
-/// Why the interpreter stopped, in the host's words.
-fn exit(stop: Stop) -> Exit {
-    match stop {
-        Stop::Budget => Exit::Budget,
-        Stop::Reset(1) => Exit::Reset(ResetKind::Core),
-        Stop::Reset(2) => Exit::Reset(ResetKind::Chip),
-        Stop::Reset(_) => Exit::Reset(ResetKind::System),
-        Stop::Halted => Exit::Halted,
-        Stop::Requested => Exit::Stop,
-        Stop::Fatal(interrupt) => Exit::GuestFatal(format!(
-            "The {interrupt:?} vector faults on itself: no instruction completes any more"
-        )),
-    }
-}
 
 vmm_plugin::plugin! { backends: [Interp], boards: [] }

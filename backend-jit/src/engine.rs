@@ -1,11 +1,11 @@
 //! The engine: a translator around a core, in the host's terms.
 
 use mmu_core::Stats;
-use ppc440_core::core::{Core, Stop};
+use ppc440_core::core::Core;
 use ppc440_core::options::{Options, PolicyKind, SHADOW_PAGES, policy_by_number};
 use ppc440_core::state::CpuState;
 use ppc440_jit::{Jit, JitStats, Recording};
-use vmm_plugin::api::{Clock, Engine, EngineConfig, Exit, Refusal, ResetKind};
+use vmm_plugin::api::{Clock, Engine, EngineConfig, Exit, Refusal};
 use vmm_plugin::bus::PluginBus;
 
 use crate::memory::{JitBus, Owned, map};
@@ -38,7 +38,7 @@ impl JitEngine {
 
 impl Engine for JitEngine {
     fn run(&mut self, budget: u64) -> Exit {
-        exit(self.jit.run(&mut self.bus, budget))
+        self.jit.run(&mut self.bus, budget).into()
     }
 
     fn get_state(&mut self, state: &mut CpuState) {
@@ -174,19 +174,4 @@ fn describe(stats: &JitStats) -> String {
         stats.entered,
         stats.helped,
     )
-}
-
-/// Why the engine stopped, in the host's words.
-fn exit(stop: Stop) -> Exit {
-    match stop {
-        Stop::Budget => Exit::Budget,
-        Stop::Reset(1) => Exit::Reset(ResetKind::Core),
-        Stop::Reset(2) => Exit::Reset(ResetKind::Chip),
-        Stop::Reset(_) => Exit::Reset(ResetKind::System),
-        Stop::Halted => Exit::Halted,
-        Stop::Requested => Exit::Stop,
-        Stop::Fatal(interrupt) => Exit::GuestFatal(format!(
-            "The {interrupt:?} vector faults on itself: no instruction completes any more"
-        )),
-    }
 }

@@ -12,7 +12,7 @@ use ppc440_core::core::{Core, Stop};
 use ppc440_core::interp::Interpreter;
 use ppc440_core::state::CpuState;
 use unicorn_engine::uc_error;
-use vmm_plugin::api::{Engine, Exit, Refusal as PluginRefusal, ResetKind};
+use vmm_plugin::api::{Engine, Exit, Refusal as PluginRefusal};
 use vmm_plugin::bus::PluginBus;
 
 use crate::machine::{Halt, Machine, Refusal, Retired};
@@ -362,7 +362,7 @@ impl UnicornEngine {
                 self.interpret(slice, false)
             };
             if stop != Stop::Budget {
-                return Ok(exit(stop));
+                return Ok(stop.into());
             }
             slice = usual;
             let left = end.saturating_sub(self.core().retired());
@@ -381,21 +381,6 @@ impl UnicornEngine {
                 Left::Core => SHORT_SLICE,
             };
         }
-    }
-}
-
-/// Why the core stopped, in the host's words.
-fn exit(stop: Stop) -> Exit {
-    match stop {
-        Stop::Budget => Exit::Budget,
-        Stop::Reset(1) => Exit::Reset(ResetKind::Core),
-        Stop::Reset(2) => Exit::Reset(ResetKind::Chip),
-        Stop::Reset(_) => Exit::Reset(ResetKind::System),
-        Stop::Halted => Exit::Halted,
-        Stop::Requested => Exit::Stop,
-        Stop::Fatal(interrupt) => Exit::GuestFatal(format!(
-            "The {interrupt:?} vector faults on itself: no instruction completes any more"
-        )),
     }
 }
 

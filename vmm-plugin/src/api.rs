@@ -7,6 +7,8 @@
 
 pub use ppc440_core::state::CpuState;
 
+use ppc440_core::core::Stop;
+
 pub use ppc440_core::bus::{NEVER, attention};
 pub use ppc440_core::options::{PolicyKind, UnknownPolicy, policy_by_number};
 
@@ -106,6 +108,23 @@ pub enum Exit {
     GuestFatal(String),
     /// The engine itself failed.
     Error(String),
+}
+
+impl From<Stop> for Exit {
+    /// Why a core of ppc440-core stopped, in the host's words.
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Budget => Self::Budget,
+            Stop::Reset(1) => Self::Reset(ResetKind::Core),
+            Stop::Reset(2) => Self::Reset(ResetKind::Chip),
+            Stop::Reset(_) => Self::Reset(ResetKind::System),
+            Stop::Halted => Self::Halted,
+            Stop::Requested => Self::Stop,
+            Stop::Fatal(interrupt) => Self::GuestFatal(format!(
+                "The {interrupt:?} vector faults on itself: no instruction completes any more"
+            )),
+        }
+    }
 }
 
 /// How much a reset resets (the encoding of `DBCR0[RST]` and `TCR[WRC]`).

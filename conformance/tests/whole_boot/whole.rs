@@ -7,10 +7,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use board_bamboo::BambooBoard;
-use ppc440_core::core::{Core, Stop};
+use ppc440_core::core::Core;
 use ppc440_core::state::CpuState;
 use vmm_plugin::api::{
-    Backend, Board, BoardConfig, Clock, Engine, EngineConfig, Exit, Images, Machine, Refusal, ResetKind,
+    Backend, Board, BoardConfig, Clock, Engine, EngineConfig, Exit, Images, Machine, Refusal,
 };
 use vmm_plugin::bus::testing::TestBus;
 use vmm_plugin::bus::{PluginBus, Signals};
@@ -162,15 +162,7 @@ impl Engine for StepEngine {
         let end = self.core.retired() + budget;
         while self.core.retired() < end {
             if let Some(stop) = self.core.step(&mut self.bus) {
-                return match stop {
-                    Stop::Budget => Exit::Budget,
-                    Stop::Reset(1) => Exit::Reset(ResetKind::Core),
-                    Stop::Reset(2) => Exit::Reset(ResetKind::Chip),
-                    Stop::Reset(_) => Exit::Reset(ResetKind::System),
-                    Stop::Halted => Exit::Halted,
-                    Stop::Requested => Exit::Stop,
-                    Stop::Fatal(interrupt) => Exit::GuestFatal(format!("{interrupt:?}")),
-                };
+                return stop.into();
             }
         }
         Exit::Budget
