@@ -8,7 +8,7 @@ use ppc440_jit::{Jit, JitStats, Recording};
 use vmm_plugin::api::{Clock, Engine, EngineConfig, Exit, Refusal};
 use vmm_plugin::bus::PluginBus;
 
-use crate::memory::{JitBus, Owned, map};
+use crate::memory::{JitBus, Owned, map, prefer_small_pages};
 
 /// Bytes of translated code; all of it is dropped when they are used up.
 const CODE: usize = 32 << 20;
@@ -31,6 +31,7 @@ impl JitEngine {
         let options = Options { icount: config.clock == Clock::Icount, shadow_pages, policy };
         let core = Core::with_options(&CpuState::reset(0), options);
         let mut jit = Owned::new(map(CODE)?, |memory| Jit::new(core, memory));
+        prefer_small_pages(jit.core().data_table());
         jit.set_clock(nanoseconds);
         Ok(Self { jit, bus: JitBus(bus) })
     }

@@ -6,7 +6,7 @@ use std::ops::{Deref, DerefMut};
 use ppc440_core::bus::Bus;
 use ppc440_jit::{CodeMemory, DirectRam};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 use vmm_plugin::api::Refusal;
 use vmm_plugin::bus::PluginBus;
 
@@ -50,6 +50,19 @@ pub(crate) fn map(len: usize) -> Result<Views, Refusal> {
         write: view(ProtFlags::READ | ProtFlags::WRITE)?,
         exec: view(ProtFlags::READ | ProtFlags::EXEC)?,
     })
+}
+
+/// Asks the system to back `words` with small pages only: little of them is ever touched.
+pub(crate) fn prefer_small_pages(words: &[u64]) {
+    let range = words.as_ptr_range();
+    let (from, to) = (range.start.cast::<u8>(), range.end.cast::<u8>());
+    let skip = from.align_offset(4096);
+    let len = (to as usize).saturating_sub(from as usize + skip) & !4095;
+    if len != 0 {
+        // SAFETY: the advice changes no contents, and the pages lie wholly inside the slice.
+        // Without it more memory is used, and everything works.
+        let _ = unsafe { madvise(from.add(skip).cast_mut().cast(), len, Advice::LinuxNoHugepage) };
+    }
 }
 
 /// A value that uses the views, dropped before them.

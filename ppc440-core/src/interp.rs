@@ -78,7 +78,7 @@ impl<B: Bus> CodeCache<B> {
         if let Some(page) = self.find(pa) {
             return Some(page);
         }
-        if !core.mmu.mark_code(pa, true) {
+        if !core.mmu.mark_code(&core.tlb, pa, true) {
             return None;
         }
         let number = (pa >> 12) as usize;
@@ -107,7 +107,7 @@ impl<B: Bus> CodeCache<B> {
         let place = &mut self.pages[page as usize];
         place.words.fill(Self::EMPTY);
         let pa = place.pa;
-        core.mmu.mark_code(pa, false);
+        core.mmu.mark_code(&core.tlb, pa, false);
         core.mmu.forget_fetch(page);
         self.index[(pa >> 12) as usize] = NONE;
         self.free.push(page);

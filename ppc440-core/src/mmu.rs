@@ -19,6 +19,10 @@ use mmu_core::{
 use crate::bits::{msr, storage};
 use crate::record::{Recorder, Registers};
 
+pub(crate) mod linear;
+
+use linear::Linear;
+
 /// Data translations of one context.
 pub(crate) const DATA: usize = 512;
 /// Fetch translations of one context.
@@ -38,16 +42,15 @@ const INVALID: u32 = 0xFFF;
 /// RAM pages (4 KB) that can hold decoded code: the first 4 GB.
 const CODE_PAGES: u64 = 1 << 20;
 
-/// A data translation. `repr(C)`, as translated code reads it.
+/// A data translation.
 #[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub(crate) struct DataEntry {
+struct DataEntry {
     /// Effective address of the page if it may be read, else [`INVALID`].
-    pub(crate) read: u32,
+    read: u32,
     /// The same for writing.
-    pub(crate) write: u32,
-    /// Physical minus effective address plus the base that the engine asked for ([`Mmu::set_limit`]), wrapping.
-    pub(crate) delta: u64,
+    write: u32,
+    /// Physical minus effective address, wrapping.
+    delta: u64,
 }
 
 impl DataEntry {
@@ -79,7 +82,8 @@ struct Fast {
     code: Vec<u64>,
     /// Pages from this physical address on stay out of the table.
     limit: u64,
-    /// What every delta in the table has on top.
+    /// The engine's own table, and where the guest's physical address 0 lies for it.
+    linear: Option<Linear>,
     base: u64,
     /// Guest pages above 4 KB that translations in the table were cut from, with their contexts.
     large: Vec<(ContextId, ShadowPage)>,
@@ -109,13 +113,41 @@ fn bits(mut set: u64) -> impl Iterator<Item = usize> {
 }
 
 impl Fast {
+    #[inline]
     fn is_code(&self, pa: u64) -> bool {
         let page = pa >> 12;
         self.code.get((page >> 6) as usize).is_some_and(|word| word & (1 << (page & 63)) != 0)
     }
-}
 
-impl Fast {
+    /// The part of the engine's table for a part of ours.
+    fn linear_part(&self, part: usize) -> Option<&[u64]> {
+        let linear = self.linear.as_ref()?;
+        Some(linear.part(part.min(linear.parts() - 1)))
+    }
+
+    /// Stores to the RAM page at `pa` are no longer translated; it can be reached only as the guest's TLB says.
+    fn protect(&mut self, tlb: &Tlb, pa: u64) {
+        for index in 0..Tlb::<64>::ENTRIES as u8 {
+            let entry = tlb.entry(index);
+            let (Some(start), Some(size)) = (entry.page_start(), entry.size()) else { continue };
+            let mask = u64::from(size.bytes().max(4096) - 1);
+            let frame = u64::from(entry.erpn()) << 32 | u64::from(entry.word1 & size.mask());
+            if !entry.valid() || (frame ^ pa) & !mask != 0 {
+                continue;
+            }
+            let ea = (start.0 & !(mask as u32)) | (pa & mask) as u32 & !0xFFF;
+            for context in bits(self.used) {
+                let slot = &mut self.data[context][data_slot(ea)];
+                if slot.write == ea && slot.delta.wrapping_add(u64::from(ea)) == pa {
+                    slot.write = INVALID;
+                }
+                if let Some(linear) = &mut self.linear {
+                    linear.protect(context, ea, pa.wrapping_add(self.base));
+                }
+            }
+        }
+    }
+
     /// Puts the 4 KB around `ea`, which lies in `page`, into the table.
     fn install_piece(&mut self, ctx: ContextId, page: &ShadowPage, ea: u32) {
         let (tag, pa) = (ea & !0xFFF, page.translate(EffectiveAddress(ea)).0 & !0xFFF);
@@ -128,13 +160,37 @@ impl Fast {
         let read = if page.readable { tag } else { INVALID };
         // What may be written may be read: engines rely on it. Pages that can only be written stay out.
         let write = if page.writable && !self.is_code(pa) { read } else { INVALID };
-        let delta = pa.wrapping_sub(u64::from(tag)).wrapping_add(self.base);
+        let delta = pa.wrapping_sub(u64::from(tag));
         self.data[context % PARTS][data_slot(ea)] = DataEntry { read, write, delta };
+        if self.linear.is_some() {
+            self.install_around(context, page, ea, pa);
+        }
+    }
+
+    /// Puts the 4 KB around `ea` into the engine's table, and of a larger page what shares a line of the table with it.
+    fn install_around(&mut self, context: usize, page: &ShadowPage, ea: u32, pa: u64) {
+        /// Bytes of guest memory whose words fill 64 bytes of the table.
+        const LINE: u32 = 8 * 4096;
+        let block = page.size.min(LINE);
+        let start = ea & !(block - 1);
+        let first = pa - u64::from((ea & !0xFFF) - start);
+        for offset in (0..block).step_by(4096) {
+            let pa = first + u64::from(offset);
+            let write = page.readable && page.writable && !self.is_code(pa);
+            if let Some(linear) = &mut self.linear
+                && pa < self.limit
+            {
+                linear.set(context, start + offset, pa.wrapping_add(self.base), page.readable, write);
+            }
+        }
     }
 
     /// Forgets what was cut from `page`.
     fn drop_pieces(&mut self, ctx: ContextId, page: &ShadowPage) {
         let context = usize::from(ctx.0);
+        if let Some(linear) = &mut self.linear {
+            linear.clear_range(context, page.ea.0, page.size);
+        }
         let cut = |tag: u32| tag != INVALID && page.contains(EffectiveAddress(tag));
         for entry in &mut self.data[context] {
             if cut(entry.read) || cut(entry.write) {
@@ -169,6 +225,9 @@ impl ShadowSink for Fast {
             return;
         }
         let (context, tag) = (usize::from(ctx.0), page.ea.0 & !0xFFF);
+        if let Some(linear) = &mut self.linear {
+            linear.clear(context, tag);
+        }
         let entry = &mut self.data[context][data_slot(tag)];
         if entry.read == tag || entry.write == tag {
             *entry = DataEntry::EMPTY;
@@ -192,15 +251,22 @@ impl ShadowSink for Fast {
             self.used &= !(1 << context);
             self.data[context].fill(DataEntry::EMPTY);
             self.fetch[context].fill(FetchEntry::EMPTY);
+            if let Some(linear) = &mut self.linear {
+                linear.clear_part(context);
+            }
         }
     }
 
     fn drop_all(&mut self) {
         self.large.clear();
         self.large_contexts = 0;
-        self.used = 0;
-        self.data.fill([DataEntry::EMPTY; DATA]);
-        self.fetch.fill([FetchEntry::EMPTY; FETCH]);
+        for context in bits(core::mem::take(&mut self.used)) {
+            self.data[context].fill(DataEntry::EMPTY);
+            self.fetch[context].fill(FetchEntry::EMPTY);
+            if let Some(linear) = &mut self.linear {
+                linear.clear_part(context);
+            }
+        }
     }
 }
 
@@ -299,6 +365,7 @@ impl Mmu {
                 used: 0,
                 code: Vec::new(),
                 limit: u64::MAX,
+                linear: None,
                 base: 0,
                 large: Vec::new(),
                 large_contexts: 0,
@@ -353,7 +420,7 @@ impl Mmu {
         self.selections[slot] = Selection {
             key: selection_key(pid, machine, slow_data),
             parts: Parts { data: data as u32, fetch: fetch as u32 },
-            data_table: self.fast.data[data].as_ptr() as usize,
+            data_table: self.fast.linear_part(data).map_or(0, |part| part.as_ptr() as usize),
             fetch_table: self.fast.fetch[fetch].as_ptr() as usize,
             fetch_mode,
             data_mode,
@@ -395,16 +462,14 @@ impl Mmu {
     #[inline(always)]
     pub(crate) fn fast_read(&self, ea: u32, len: u32) -> Option<u64> {
         let entry = &self.fast.data[self.parts.data as usize % PARTS][data_slot(ea)];
-        (entry.read == ea.wrapping_add(len - 1) & !0xFFF)
-            .then(|| entry.delta.wrapping_sub(self.fast.base).wrapping_add(u64::from(ea)))
+        (entry.read == ea.wrapping_add(len - 1) & !0xFFF).then(|| entry.delta.wrapping_add(u64::from(ea)))
     }
 
     /// As [`Mmu::fast_read`], for a store.
     #[inline(always)]
     pub(crate) fn fast_write(&self, ea: u32, len: u32) -> Option<u64> {
         let entry = &self.fast.data[self.parts.data as usize % PARTS][data_slot(ea)];
-        (entry.write == ea.wrapping_add(len - 1) & !0xFFF)
-            .then(|| entry.delta.wrapping_sub(self.fast.base).wrapping_add(u64::from(ea)))
+        (entry.write == ea.wrapping_add(len - 1) & !0xFFF).then(|| entry.delta.wrapping_add(u64::from(ea)))
     }
 
     /// The code cache's number of the page that holds `ea`, if the table has it.
@@ -433,16 +498,42 @@ impl Mmu {
         }
     }
 
-    /// The current parts of the table: data translations and fetch translations.
-    pub(crate) fn parts(&self) -> (&[DataEntry], &[FetchEntry]) {
+    /// The current parts of the engine's table of data translations (empty without one) and of the fetch translations.
+    pub(crate) fn parts(&self) -> (&[u64], &[FetchEntry]) {
         (
-            &self.fast.data[self.parts.data as usize % PARTS],
+            self.fast.linear_part(self.parts.data as usize).unwrap_or(&[]),
             &self.fast.fetch[self.parts.fetch as usize % PARTS],
         )
     }
 
-    /// Keeps data pages from physical address `limit` on out of the table, and adds `base` to each delta. What is
-    /// there is forgotten.
+    /// Keeps a table for an engine in `words`, which are zero: a part for each context, and one that stays empty.
+    /// Everything that is known is forgotten.
+    pub(crate) fn use_linear(&mut self, words: Vec<u64>) {
+        let linear = Linear::new(words);
+        let contexts = linear.parts().saturating_sub(1).clamp(1, CONTEXTS);
+        let (pages, policy) = self.shape();
+        self.invalidate_all();
+        self.shadow = Shadow::new(vec![Slot::EMPTY; pages], contexts, policy.into());
+        self.fast.linear = (linear.parts() > 1).then_some(linear);
+        let Selection { fetch_mode, data_mode, key, .. } = *self.selection();
+        for selection in &mut self.selections {
+            selection.key = UNSELECTED;
+        }
+        let slow_data = key & 1 << 8 != 0;
+        let now = registers(fetch_mode, data_mode);
+        let flag = |on: bool, bit: u32| if on { bit } else { 0 };
+        let machine =
+            flag(now.user, msr::PR) | flag(now.instruction_space, msr::IS) | flag(now.data_space, msr::DS);
+        self.set_mode(now.pid, machine, slow_data);
+    }
+
+    /// All words of the engine's table.
+    pub(crate) fn linear_words(&self) -> &[u64] {
+        self.fast.linear.as_ref().map_or(&[], Linear::words)
+    }
+
+    /// Keeps data pages from physical address `limit` on out of the table; the guest's physical address 0 lies at host
+    /// address `base`. What is there is forgotten.
     pub(crate) fn set_limit(&mut self, limit: u64, base: u64) {
         (self.fast.limit, self.fast.base) = (limit, base);
         self.invalidate_all();
@@ -579,7 +670,7 @@ impl Mmu {
     }
 
     /// Marks the RAM page at `pa` as holding decoded code, or not. False if it lies too high to be marked.
-    pub(crate) fn mark_code(&mut self, pa: u64, held: bool) -> bool {
+    pub(crate) fn mark_code(&mut self, tlb: &Tlb, pa: u64, held: bool) -> bool {
         let page = pa >> 12;
         if page >= CODE_PAGES {
             return false;
@@ -591,14 +682,7 @@ impl Mmu {
         if held {
             self.fast.code[word] |= bit;
             // Stores to it must be seen from now on.
-            let page = (pa & !0xFFF).wrapping_add(self.fast.base);
-            for context in bits(self.fast.used) {
-                for entry in &mut self.fast.data[context] {
-                    if entry.write != INVALID && entry.delta.wrapping_add(u64::from(entry.write)) == page {
-                        entry.write = INVALID;
-                    }
-                }
-            }
+            self.fast.protect(tlb, pa & !0xFFF);
         } else {
             self.fast.code[word] &= !bit;
         }

@@ -15,29 +15,22 @@ use crate::bits::{mmucr, storage};
 use crate::bus::Bus;
 use crate::core::{Core, Flow, Stop};
 use crate::exception::Interrupt;
-use crate::mmu::{DATA, DataEntry, FETCH, FetchEntry, Selection};
+use crate::mmu::{FETCH, FetchEntry, Selection, linear};
 use crate::op::Op;
 
 /// Where [`Core::registers`] begins in a [`Core`], in bytes.
 pub const STATE_OFFSET: usize = core::mem::offset_of!(Core, state);
 
-/// The table of data translations of the current context: entries of 16 bytes, chosen by the low bits of the
-/// effective page number.
+/// The table of data translations of the current context: a `u64` for each page of the effective address space. It is 0
+/// where an access must take the slow way, else the page's effective address minus its host address, so that an
+/// effective address minus it is the host address, with a borrow.
 pub mod data_table {
-    use super::{DATA, DataEntry};
-    use core::mem::offset_of;
+    use super::linear;
 
-    /// Entries; a power of two.
-    pub const ENTRIES: usize = DATA;
-    /// Bytes of an entry.
-    pub const SIZE: usize = size_of::<DataEntry>();
-    /// Offset of the `u32` effective page address for which loads may use the entry.
-    pub const READ: usize = offset_of!(DataEntry, read);
-    /// Offset of the `u32` effective page address for which stores may use the entry; loads may then, too.
-    pub const WRITE: usize = offset_of!(DataEntry, write);
-    /// Offset of the `u64` that, added to the effective address (wrapping), gives the physical one plus the base of
-    /// [`Core::limit_data_table`](crate::core::Core::limit_data_table).
-    pub const DELTA: usize = offset_of!(DataEntry, delta);
+    /// Words of one context: those for loads, then those for stores. What may be stored to may be loaded from, too.
+    pub const PART: usize = linear::PART;
+    /// Offset in bytes of the words for stores.
+    pub const STORES: usize = linear::PAGES * 8;
 }
 
 /// The table of fetch translations of the current context: a `u32` effective page address, then a `u32` that the
@@ -92,7 +85,6 @@ const _: () = assert!(
     core::mem::offset_of!(FetchEntry, tag) == 0
         && core::mem::offset_of!(FetchEntry, code) == 4
         && size_of::<FetchEntry>() == 8
-        && size_of::<DataEntry>() == 16
 );
 
 impl Core {
@@ -105,8 +97,22 @@ impl Core {
         (data.as_ptr().cast(), fetch.as_ptr().cast())
     }
 
-    /// Keeps data translations at and above physical address `limit` out of the data table, and adds `base` to those
-    /// that it holds: with the host address of RAM as the base, translated code finds host addresses there.
+    /// Keeps a [`data_table`] in `words`, which must all be 0: one [`PART`](data_table::PART) for each context, and one
+    /// that stays empty; with less than two parts there is no table. There are 63 contexts at most. To be called
+    /// before [`Core::tables`].
+    pub fn use_data_table(&mut self, words: Vec<u64>) {
+        self.mmu.use_linear(words);
+    }
+
+    /// The memory given to [`Core::use_data_table`], of which little is ever touched: worth telling the system, lest it
+    /// make large pages of it.
+    #[must_use]
+    pub fn data_table(&self) -> &[u64] {
+        self.mmu.linear_words()
+    }
+
+    /// Keeps data translations at and above physical address `limit` out of the data table; the guest's physical
+    /// address 0 lies at host address `base`, above 4 GB.
     pub fn limit_data_table(&mut self, limit: u64, base: u64) {
         self.mmu.set_limit(limit, base);
     }
@@ -241,7 +247,7 @@ impl Core {
         }
         bus.load_u32(at.pa & !0xFFF)?;
         bus.load_u32(at.pa | 0xFFC)?;
-        if !self.mmu.is_code_page(at.pa) && !self.mmu.mark_code(at.pa, true) {
+        if !self.mmu.is_code_page(at.pa) && !self.mmu.mark_code(&self.tlb, at.pa, true) {
             return None;
         }
         let page = (at.pa >> 12) as u32;
@@ -251,7 +257,7 @@ impl Core {
 
     /// No code of RAM page number `page` is held any more: stores to it are no longer told.
     pub fn forget_code_page(&mut self, page: u32) {
-        self.mmu.mark_code(u64::from(page) << 12, false);
+        self.mmu.mark_code(&self.tlb, u64::from(page) << 12, false);
         self.mmu.forget_fetch(page);
     }
 

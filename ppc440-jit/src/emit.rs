@@ -370,6 +370,11 @@ impl Emitter {
         self.rr(0, false, &[0xF7], 0, a.0, None);
         self.word(value);
     }
+    /// The low byte of `a` & `value`, for the flags.
+    pub(crate) fn test_low(&mut self, a: Reg, value: u8) {
+        self.rr(0, false, &[0xF6], 0, a.0, Some(a.0));
+        self.byte(value);
+    }
     pub(crate) fn not(&mut self, reg: Reg) {
         self.rr(0, false, &[0xF7], 2, reg.0, None);
     }

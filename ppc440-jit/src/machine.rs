@@ -3,6 +3,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -11,6 +12,7 @@ use ppc440_core::bus::Bus;
 use ppc440_core::core::{Core, Flow, Stop};
 use ppc440_core::fpu::{self, Fpscr};
 use ppc440_core::op::Op;
+use ppc440_core::translate::data_table;
 
 use crate::buffer::CodeMemory;
 use crate::cache::{Cache, JUMPS, JitStats};
@@ -41,6 +43,9 @@ fn float_outcome(op: Op, before: Fpscr, [a, b, c]: [u64; 3]) -> Fpscr {
     outcome.fpscr
 }
 
+/// Contexts of (PID, AS, PR) whose translations live side by side. Each has a part of the data table, of which only what
+/// is used is ever touched.
+const CONTEXTS: usize = 31;
 /// Most instructions between two points where interrupts are taken: a page.
 const TAIL: u64 = 1024;
 /// Of so many translations one is timed: a look at a clock costs as much as a short block.
@@ -102,8 +107,9 @@ impl<B: DirectRam> Jit<B> {
     /// # Panics
     /// If there is less than 1 MB of memory.
     #[must_use]
-    pub fn new(core: Core, memory: CodeMemory) -> Self {
+    pub fn new(mut core: Core, memory: CodeMemory) -> Self {
         assert!(memory.len() >= 1 << 20, "Code memory of {} bytes is too small: 1 MB at least", memory.len());
+        core.use_data_table(vec![0; (CONTEXTS + 1) * data_table::PART]);
         let mut cache = Cache::new(memory);
         let (code, mut stubs) = fixed_code();
         stubs.has_fma = enter::has_fma();

@@ -10,7 +10,7 @@ use crate::cli::Run;
 
 /// Instructions between two looks at a recording: an engine holds some megabytes of it, and an instruction is worth a
 /// few bytes at most.
-const BUDGET: u64 = 1 << 18;
+const BUDGET: u64 = 1 << 22;
 
 /// What is to be recorded.
 #[derive(Debug, Clone)]

@@ -1,7 +1,9 @@
 //! The engine's heap: one stretch of memory, handed out in blocks whose sizes are powers of two. A freed block goes to
 //! the list of its size and is used again for that size only. The engine allocates little and in few sizes (tables, a
 //! block for each page of guest code, vectors that double), so this wastes no more than a factor of two and never
-//! searches. Memory that was never handed out was never touched, and costs the host nothing.
+//! searches. Memory that was never handed out was never touched, is zero, and costs the host nothing. Blocks of
+//! [`SPARSE`] bytes and more are tables of which little is ever touched; they come from the other end of the stretch,
+//! which the host keeps in small pages.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
@@ -9,6 +11,8 @@ use core::ptr::null_mut;
 
 /// The smallest block: room for a list's link.
 const SMALLEST: u32 = 4;
+/// Blocks of so many bytes and more lie at the end of the stretch.
+const SPARSE: usize = 64 << 20;
 /// Sizes: 2^4 to 2^47.
 const SIZES: usize = 44;
 
@@ -48,6 +52,43 @@ impl Heap {
     }
 }
 
+impl Heap {
+    /// A block for the layout, and whether it was used before; null if there is none.
+    fn take(&self, layout: Layout) -> (*mut u8, bool) {
+        let size = size_of(layout);
+        let list = (size - SMALLEST) as usize;
+        if list >= SIZES || layout.align() > 4096 {
+            return (null_mut(), false);
+        }
+        // SAFETY: one thread of execution; the borrow ends with this function, which calls nobody.
+        let inner = unsafe { &mut *self.0.get() };
+        let first = inner.free[list];
+        if !first.is_null() {
+            // SAFETY: a block in a list holds the link to the next.
+            inner.free[list] = unsafe { first.cast::<*mut u8>().read() };
+            return (first, true);
+        }
+        let bytes = 1usize << size;
+        if bytes >= SPARSE {
+            return match inner.end.checked_sub(bytes) {
+                Some(at) if at >= inner.next => {
+                    inner.end = at;
+                    (core::ptr::with_exposed_provenance_mut(at), false)
+                }
+                _ => (null_mut(), false),
+            };
+        }
+        let at = inner.next.next_multiple_of(bytes.min(4096));
+        match at.checked_add(bytes) {
+            Some(end) if end <= inner.end => {
+                inner.next = end;
+                (core::ptr::with_exposed_provenance_mut(at), false)
+            }
+            _ => (null_mut(), false),
+        }
+    }
+}
+
 /// Which size serves the layout.
 fn size_of(layout: Layout) -> u32 {
     let bytes = layout.size().max(layout.align()).max(1 << SMALLEST);
@@ -58,28 +99,16 @@ fn size_of(layout: Layout) -> u32 {
 // were given back. A block of 2^n bytes is aligned to 2^n or 4096, whichever is less, and larger alignments are refused.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let size = size_of(layout);
-        let list = (size - SMALLEST) as usize;
-        if list >= SIZES || layout.align() > 4096 {
-            return null_mut();
+        self.take(layout).0
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        let (block, used) = self.take(layout);
+        if used {
+            // SAFETY: the block is ours and at least so long.
+            unsafe { block.write_bytes(0, layout.size()) };
         }
-        // SAFETY: one thread of execution; the borrow ends with this function, which calls nobody.
-        let inner = unsafe { &mut *self.0.get() };
-        let first = inner.free[list];
-        if !first.is_null() {
-            // SAFETY: a block in a list holds the link to the next.
-            inner.free[list] = unsafe { first.cast::<*mut u8>().read() };
-            return first;
-        }
-        let align = (1usize << size).min(4096);
-        let at = inner.next.next_multiple_of(align);
-        match at.checked_add(1 << size) {
-            Some(end) if end <= inner.end => {
-                inner.next = end;
-                core::ptr::with_exposed_provenance_mut(at)
-            }
-            _ => null_mut(),
-        }
+        block
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {

@@ -26,6 +26,8 @@ pub const CODE_WRITE: u64 = 0x2_0000_0000;
 pub const CODE_EXEC: u64 = 0x2_4000_0000;
 /// Where the engine's heap begins.
 pub const HEAP: u64 = 0x10_0000_0000;
+/// Bytes at the end of the heap for tables of which little is ever touched: those of data translations.
+pub const SPARSE_LEN: u64 = 512 << 20;
 /// Where guest RAM begins: each range in a part of its own of [`RAM_PART`] bytes.
 pub const RAM: u64 = 0x100_0000_0000;
 /// Distance between the parts of two RAM ranges.

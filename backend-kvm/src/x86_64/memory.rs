@@ -45,6 +45,16 @@ impl Block {
         Ok(Self { mapped, mapped_len, start, len })
     }
 
+    /// Asks the host to back `len` bytes at offset `at`, multiples of 4096, with small pages: little of them is used.
+    pub(super) fn prefer_small_pages(&mut self, at: u64, len: u64) {
+        assert!(at <= self.len() && len <= self.len() - at, "Beyond the block");
+        // SAFETY: inside the mapping (just checked); the advice changes no contents.
+        // Without it the machine takes more memory, and works.
+        let _ = unsafe {
+            madvise(self.start.as_ptr().add(at as usize).cast(), len as usize, Advice::LinuxNoHugepage)
+        };
+    }
+
     /// Where it lies in this process.
     pub(super) fn host_address(&self) -> u64 {
         self.start.as_ptr().expose_provenance() as u64

@@ -12,8 +12,8 @@ use vmm_plugin::bus::RamRange;
 use super::image;
 use super::memory::{Block, LARGE, prefer_large_pages};
 use super::protocol::{
-    CODE_EXEC, CODE_WRITE, HEAP, MAILBOX, Mailbox, PORT, RAM, RAM_PART, RAM_RANGES, SHARED_PAGE, STACK_LEN,
-    STACK_TOP, Window,
+    CODE_EXEC, CODE_WRITE, HEAP, MAILBOX, Mailbox, PORT, RAM, RAM_PART, RAM_RANGES, SHARED_PAGE, SPARSE_LEN,
+    STACK_LEN, STACK_TOP, Window,
 };
 use super::space::{Mapping, Rights, Space};
 use super::traps::{self, Fault};
@@ -77,8 +77,9 @@ impl Vm {
         let heap_at = code_at + CODE_LEN;
         // A page of guest code takes a little more than a page of bookkeeping.
         let ram_len: u64 = ram.iter().map(|range| range.len as u64).sum();
-        let heap_len = round(HEAP_LEN + ram_len + ram_len / 4);
+        let heap_len = round(HEAP_LEN + ram_len + ram_len / 4) + SPARSE_LEN;
         let mut block = Block::new(heap_at + heap_len)?;
+        block.prefer_small_pages(heap_at + heap_len - SPARSE_LEN, SPARSE_LEN);
         let mut space = Space::new(BASE, TABLES_END);
         traps::write(&mut block, TRAPS_AT);
 

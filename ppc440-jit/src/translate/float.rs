@@ -237,7 +237,7 @@ impl Translator<'_> {
         // An aligned access never crosses a multiple of 16 bytes.
         self.e.test_imm(RAX, len - 1);
         slow.holes.push(self.e.jump_if(Cond::NotEqual));
-        self.look_up(len, store, &mut slow.holes);
+        self.look_up(1, store, &mut slow);
         match (store, double) {
             (true, true) => {
                 self.e.load64(RCX, fpr(op.rt()));

@@ -15,9 +15,9 @@ use ppc440_core::state::CpuState;
 use ppc440_core::translate::data_table;
 
 use super::regs::{Guest, WINDOWS};
-use super::{Holes, Translator, field, gpr_place};
+use super::{Holes, Slow, Translator, field, gpr_place};
 use crate::condition;
-use crate::emit::{Alu, Cond, Mem, R15, RAX, RCX, RDX, Reg, Shift};
+use crate::emit::{Alu, Cond, Hole, Mem, R15, RAX, RCX, RDX, Reg, Shift};
 use crate::frame;
 
 /// What a load or store is.
@@ -179,6 +179,17 @@ pub(super) struct Probe {
     host: Reg,
 }
 
+/// A jump for an access that is not aligned.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Crossing {
+    hole: Hole,
+    /// Where the access goes on if it lies in a page.
+    resume: usize,
+    /// Its effective address.
+    at: Reg,
+    span: u32,
+}
+
 impl Translator<'_> {
     /// D-form and X-form loads and stores. False if it is none that is translated.
     pub(super) fn memory(&mut self, op: Op) -> bool {
@@ -222,39 +233,79 @@ impl Translator<'_> {
         }
     }
 
-    /// RAX <- the host address of the `span` bytes at effective address EAX, else jumps to `holes`.
-    pub(super) fn look_up(&mut self, span: u32, store: bool, holes: &mut Holes) {
-        self.look_up_in(RAX, span, store, holes);
+    /// RAX <- the host address of the `span` bytes at effective address EAX, else goes the slow way.
+    pub(super) fn look_up(&mut self, span: u32, store: bool, slow: &mut Slow) {
+        slow.crossing = self.within_page(RAX, span, &mut slow.holes);
+        self.translate_address(RAX, store, &mut slow.holes);
     }
 
-    /// `at` <- the host address of the `span` bytes at the effective address in it, else jumps to `holes`.
+    /// Jumps away if the `span` bytes at the effective address in `at` may lie in two pages.
     ///
     /// ```text
-    /// ECX = slot of the page; EDX = page of the last byte
-    /// if table[ECX].tag != EDX give up      (also if the bytes cross into the next page)
-    /// at += table[ECX].delta
+    /// if at & (span - 1) look closer, out of line   (2, 4, 8 bytes)
+    /// if (at & 4095) > 4096 - span give up          (other lengths, but one)
     /// ```
-    fn look_up_in(&mut self, at: Reg, span: u32, store: bool, holes: &mut Holes) {
-        const { assert!(data_table::SIZE == 16) };
-        let tag = if store { data_table::WRITE } else { data_table::READ };
-        self.e.mov(RCX, at);
-        self.e.shift_imm(Shift::Shr, RCX, 8);
-        self.e.alu_imm(Alu::And, RCX, (data_table::ENTRIES as u32 - 1) << 4);
-        if span == 1 {
-            self.e.mov(RDX, at);
-        } else {
-            self.e.lea(RDX, Mem::new(at, span as i32 - 1));
+    fn within_page(&mut self, at: Reg, span: u32, holes: &mut Holes) -> Option<Crossing> {
+        if matches!(span, 2 | 4 | 8) {
+            self.e.test_low(at, span as u8 - 1);
+            let hole = self.e.jump_if(Cond::NotEqual);
+            return Some(Crossing { hole, resume: self.e.here(), at, span });
         }
-        self.e.alu_imm(Alu::And, RDX, 0xFFFF_F000);
-        self.e.alu_mem(Alu::Cmp, RDX, Mem::indexed(R15, RCX, 0, tag as i32));
-        holes.push(self.e.jump_if(Cond::NotEqual));
-        self.e.alu64_mem(Alu::Add, at, Mem::indexed(R15, RCX, 0, data_table::DELTA as i32));
+        if span > 1 {
+            self.e.mov(RDX, at);
+            self.e.alu_imm(Alu::And, RDX, 0xFFF);
+            self.e.alu_imm(Alu::Cmp, RDX, 4096 - span);
+            holes.push(self.e.jump_if(Cond::Above));
+        }
+        None
+    }
+
+    /// The closer look: what is not aligned, but lies in a page, goes back; the rest falls through.
+    ///
+    /// ```text
+    /// if ((at + span - 1) ^ at) & ~4095 == 0 go back
+    /// ```
+    pub(super) fn look_closer(&mut self, crossing: Crossing) {
+        let Crossing { hole, resume, at, span } = crossing;
+        self.e.bind_here(hole);
+        self.e.lea(RDX, Mem::new(at, span as i32 - 1));
+        self.e.alu(Alu::Xor, RDX, at);
+        self.e.test_imm(RDX, 0xFFFF_F000);
+        let back = self.e.jump_if(Cond::Equal);
+        self.e.bind(back, resume);
+    }
+
+    /// `at` <- the host address of the effective address in it, else jumps to `holes`.
+    ///
+    /// ```text
+    /// at -= table[at >> 12]; if it did not borrow give up
+    /// ```
+    fn translate_address(&mut self, at: Reg, store: bool, holes: &mut Holes) {
+        self.e.mov(RCX, at);
+        self.e.shift_imm(Shift::Shr, RCX, 12);
+        let table = if store { data_table::STORES as i32 } else { 0 };
+        self.e.alu64_mem(Alu::Sub, at, Mem::indexed(R15, RCX, 3, table));
+        holes.push(self.e.jump_if(Cond::AboveEqual));
     }
 
     /// Emits `probe`.
-    pub(super) fn probe(&mut self, probe: &Probe, holes: &mut Holes) {
+    fn probe(&mut self, probe: &Probe, slow: &mut Slow) {
         self.sum(probe.host, probe.base, probe.index, probe.offset);
-        self.look_up_in(probe.host, probe.span, probe.store, holes);
+        slow.crossing = self.within_page(probe.host, probe.span, &mut slow.holes);
+        self.translate_address(probe.host, probe.store, &mut slow.holes);
+    }
+
+    /// Emits `probe` once more, out of line.
+    pub(super) fn probe_again(&mut self, probe: &Probe, holes: &mut Holes) {
+        self.sum(probe.host, probe.base, probe.index, probe.offset);
+        if let Some(mut crossing) = self.within_page(probe.host, probe.span, holes) {
+            let aligned = self.e.jump();
+            crossing.resume = aligned.0 - 1;
+            self.look_closer(crossing);
+            holes.push(self.e.jump());
+            self.e.bind_here(aligned);
+        }
+        self.translate_address(probe.host, probe.store, holes);
     }
 
     /// The host address of an access, if a window has it.
@@ -340,7 +391,7 @@ impl Translator<'_> {
         let mut probe = Probe { base: registers.0, index: registers.1, offset, span: len, store, host: RAX };
         let ahead = self.window_ahead(base, offset, access);
         let Some((window, number, host)) = ahead.and_then(|window| self.open_window(window)) else {
-            self.probe(&probe, &mut slow.holes);
+            self.probe(&probe, &mut slow);
             self.transfer(op, access, data, Mem::new(RAX, 0));
             self.resume_here(slow);
             return;
@@ -348,7 +399,7 @@ impl Translator<'_> {
         // A register may have been written back for it.
         slow.spill = self.regs.dirty();
         probe = Probe { offset: window.offset, span: window.span, store: window.store, host, ..probe };
-        self.probe(&probe, &mut slow.holes);
+        self.probe(&probe, &mut slow);
         self.transfer(op, access, data, Mem::new(host, offset.wrapping_sub(window.offset) as i32));
         // The instruction itself may have changed the base, or made the window useless.
         match self.windows.held[number] {
@@ -400,7 +451,7 @@ impl Translator<'_> {
             // What is held of them would be stale.
             self.forget();
         }
-        self.look_up(4 * words as u32, store, &mut slow.holes);
+        self.look_up(4 * words as u32, store, &mut slow);
         for word in 0..words {
             let gpr = op.rt() + word;
             let at = Mem::new(RAX, 4 * word as i32);
@@ -425,7 +476,7 @@ impl Translator<'_> {
         self.effective_address(op, Some(op.rb()));
         let mut slow = self.slow_way();
         self.e.alu_imm(Alu::And, RAX, !31);
-        self.look_up(32, true, &mut slow.holes);
+        self.look_up(1, true, &mut slow);
         self.e.mov_imm(RCX, 0);
         for quarter in 0..4 {
             self.e.store64(Mem::new(RAX, 8 * quarter), RCX);
@@ -438,18 +489,18 @@ impl Translator<'_> {
     fn touch(&mut self, op: Op, store: bool) -> bool {
         self.effective_address(op, Some(op.rb()));
         let mut slow = self.slow_way();
-        self.look_up(1, store, &mut slow.holes);
+        self.look_up(1, store, &mut slow);
         self.resume_here(slow);
         true
     }
 
     /// RAX <- the host address of the aligned word at (RA|0) + (RB), RCX <- its physical address; else the slow way.
-    fn look_up_reserved(&mut self, op: Op, store: bool) -> super::Slow {
+    fn look_up_reserved(&mut self, op: Op, store: bool) -> Slow {
         self.effective_address(op, Some(op.rb()));
         let mut slow = self.slow_way();
         self.e.test_imm(RAX, 3);
         slow.holes.push(self.e.jump_if(Cond::NotEqual));
-        self.look_up(4, store, &mut slow.holes);
+        self.look_up(1, store, &mut slow);
         self.e.mov64(RCX, RAX);
         self.e.alu64_mem(Alu::Sub, RCX, frame::RAM);
         slow

@@ -128,6 +128,8 @@ impl Holes {
 /// A way out of line for the instruction at `index`.
 struct Slow {
     holes: Holes,
+    /// An access that is not aligned comes here first.
+    crossing: Option<memory::Crossing>,
     /// Where to go on.
     resume: usize,
     index: usize,
@@ -386,6 +388,7 @@ impl Translator<'_> {
     fn slow_way(&self) -> Slow {
         Slow {
             holes: Holes::default(),
+            crossing: None,
             resume: 0,
             index: self.index,
             since: self.index - self.segment,
@@ -479,6 +482,9 @@ impl Translator<'_> {
     /// Emits what stands behind the block: slow ways, and ways out of its middle.
     fn out_of_line(&mut self) {
         for slow in core::mem::take(&mut self.slow) {
+            if let Some(crossing) = slow.crossing {
+                self.look_closer(crossing);
+            }
             for hole in slow.holes.iter() {
                 self.e.bind_here(hole);
             }
@@ -493,7 +499,7 @@ impl Translator<'_> {
             }
             let mut exit = Holes::default();
             if let Some(probe) = slow.window {
-                self.probe(&probe, &mut exit);
+                self.probe_again(&probe, &mut exit);
             }
             let hole = self.e.jump();
             self.e.bind(hole, slow.resume);
