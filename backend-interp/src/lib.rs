@@ -4,7 +4,7 @@ use mmu_core::Stats;
 use ppc440_core::bus::Bus;
 use ppc440_core::core::Core;
 use ppc440_core::interp::Interpreter;
-use ppc440_core::options::{Options, PolicyKind, SHADOW_PAGES, policy_by_number};
+use ppc440_core::options::{Options, PolicyKind};
 use ppc440_core::state::CpuState;
 use vmm_plugin::api::{Backend, Clock, Engine, EngineConfig, Exit, Info, Refusal, caps};
 use vmm_plugin::bus::PluginBus;
@@ -28,17 +28,13 @@ impl Backend for Interp {
     }
 
     fn create(&self, config: &EngineConfig, bus: PluginBus) -> Result<Box<dyn Engine>, Refusal> {
-        let Some(policy) = policy_by_number(config.tlb_policy) else {
+        let icount = config.clock == Clock::Icount;
+        let Some(options) = Options::from_numbers(icount, config.shadow_pages, config.tlb_policy) else {
             let (number, last) = (config.tlb_policy, PolicyKind::ALL.len());
             return Err(
                 format!("Backend interp has no TLB policy number {number}; it has 0 to {last}").into()
             );
         };
-        let shadow_pages = match config.shadow_pages {
-            0 => SHADOW_PAGES,
-            pages => pages as usize,
-        };
-        let options = Options { icount: config.clock == Clock::Icount, shadow_pages, policy };
         let core = Core::with_options(&CpuState::reset(0), options);
         Ok(Box::new(InterpEngine { machine: Interpreter::new(core), bus }))
     }

@@ -56,13 +56,23 @@ fn a_small_pool_evicts_and_gives_the_same_result() {
 }
 
 #[test]
-fn shadows_are_shown_with_the_entries_that_they_shadow() {
+fn entries_are_shown_with_the_contexts_that_they_are_shadowed_in() {
     let (_bus, mut engine) = engine(config());
     assert!(engine.set_state(&state()).is_empty());
     assert_eq!(engine.run(1000), Exit::Halted);
     let told = engine.inspect("tlb");
+    let entry = |index| format!("entry {index} is shadowed in context 0 (pid 00, AS 0, super)");
+    assert_eq!(told.lines().collect::<Vec<_>>(), [entry(0), entry(62)]);
+}
+
+#[test]
+fn shadows_in_a_pool_are_shown_with_the_entries_that_they_shadow() {
+    let (_bus, mut engine) = engine(EngineConfig { shadow_pages: 64, ..config() });
+    assert!(engine.set_state(&state()).is_empty());
+    assert_eq!(engine.run(1000), Exit::Halted);
+    let told = engine.inspect("tlb");
     let lines: Vec<&str> = told.lines().collect();
-    assert!(lines[0].starts_with("2 of "), "{told}");
+    assert!(lines[0].starts_with("2 of 64 "), "{told}");
     assert_eq!(lines[1], "entry 0 is shadowed by 1");
     assert!(lines[2].contains("00000000   4K -> 000000000 xwr context"), "{told}");
     assert!(lines[2].ends_with("(pid 00, AS 0, super)"), "{told}");

@@ -2,7 +2,7 @@
 
 use mmu_core::Stats;
 use ppc440_core::core::Core;
-use ppc440_core::options::{Options, PolicyKind, SHADOW_PAGES, policy_by_number};
+use ppc440_core::options::{Options, PolicyKind};
 use ppc440_core::state::CpuState;
 use ppc440_jit::{Jit, JitStats, Recording};
 use vmm_plugin::api::{Clock, Engine, EngineConfig, Exit, Refusal};
@@ -20,15 +20,11 @@ pub(crate) struct JitEngine {
 
 impl JitEngine {
     pub(crate) fn new(config: &EngineConfig, bus: PluginBus) -> Result<Self, Refusal> {
-        let Some(policy) = policy_by_number(config.tlb_policy) else {
+        let icount = config.clock == Clock::Icount;
+        let Some(options) = Options::from_numbers(icount, config.shadow_pages, config.tlb_policy) else {
             let (number, last) = (config.tlb_policy, PolicyKind::ALL.len());
             return Err(format!("Backend jit has no TLB policy number {number}; it has 0 to {last}").into());
         };
-        let shadow_pages = match config.shadow_pages {
-            0 => SHADOW_PAGES,
-            pages => pages as usize,
-        };
-        let options = Options { icount: config.clock == Clock::Icount, shadow_pages, policy };
         let core = Core::with_options(&CpuState::reset(0), options);
         let mut jit = Owned::new(map(CODE)?, |memory| Jit::new(core, memory));
         prefer_small_pages(jit.core().data_table());

@@ -3,11 +3,13 @@
 //! structures, walked from index 0, each test leaving early.
 
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use mmu_core::policy::{AnyPolicy, PolicyKind, RoundRobin};
 use mmu_core::{
-    Access, ContextId, EffectiveAddress, Mode, PageSize, Shadow, ShadowPage, ShadowSink, Slot, Tlb, TlbEntry,
+    Access, ContextId, DirectShadow, EffectiveAddress, Mode, PageSize, Shadow, ShadowPage, ShadowSink, Slot,
+    Tlb, TlbEntry,
 };
 
 /// The baseline's entry and search.
@@ -203,91 +205,152 @@ impl ShadowSink for Table {
     }
 }
 
-struct Setup<P> {
+/// What `Shadow` and `DirectShadow` have in common.
+trait Books {
+    fn context(&mut self, mode: Mode, sink: &mut Table) -> ContextId;
+    fn fill(&mut self, tlb: &Tlb, ctx: ContextId, mode: Mode, ea: u32, sink: &mut Table) -> bool;
+    fn tlbwe(&mut self, tlb: &mut Tlb, index: u8, ws: u8, value: u32, stid: u8, sink: &mut Table);
+    fn set_entry(&mut self, tlb: &mut Tlb, index: u8, entry: TlbEntry, sink: &mut Table);
+}
+
+macro_rules! books {
+    ($($generics:ident: $bound:path)?, $shadow:ty) => {
+        impl<$($generics: $bound)?> Books for $shadow {
+            fn context(&mut self, mode: Mode, sink: &mut Table) -> ContextId {
+                self.context(mode, sink)
+            }
+            fn fill(&mut self, tlb: &Tlb, ctx: ContextId, mode: Mode, ea: u32, sink: &mut Table) -> bool {
+                self.fill(tlb, ctx, mode, EffectiveAddress(ea), Access::Load, sink).is_ok()
+            }
+            fn tlbwe(&mut self, tlb: &mut Tlb, index: u8, ws: u8, value: u32, stid: u8, sink: &mut Table) {
+                self.tlbwe(tlb, index, ws, value, stid, sink);
+            }
+            fn set_entry(&mut self, tlb: &mut Tlb, index: u8, entry: TlbEntry, sink: &mut Table) {
+                self.set_entry(tlb, index, entry, sink);
+            }
+        }
+    };
+}
+
+books!(P: mmu_core::ReplacementPolicy, Shadow<Vec<Slot>, P>);
+books!(, DirectShadow);
+
+struct Setup<B> {
     tlb: Tlb,
-    shadow: Shadow<Vec<Slot>, P>,
+    shadow: B,
     sink: Table,
 }
 
-fn setup<P: mmu_core::ReplacementPolicy>(slots: usize, contexts: usize, policy: P) -> Setup<P> {
+fn pool_of<P: mmu_core::ReplacementPolicy>(slots: usize, contexts: usize, policy: P) -> Shadow<Vec<Slot>, P> {
+    Shadow::new(vec![Slot::EMPTY; slots], contexts, policy)
+}
+
+fn setup<B: Books>(shadow: B) -> Setup<B> {
     let mut tlb = Tlb::new();
     for (i, e) in linux_like(&mut Random(440)).iter().enumerate() {
         tlb.set_entry(i as u8, *e);
     }
-    Setup { tlb, shadow: Shadow::new(vec![Slot::EMPTY; slots], contexts, policy), sink: Table::new() }
+    Setup { tlb, shadow, sink: Table::new() }
 }
 
-impl<P: mmu_core::ReplacementPolicy> Setup<P> {
+impl<B: Books> Setup<B> {
     fn touch(&mut self, ea: u32, mode: Mode) {
         let ctx = self.shadow.context(mode, &mut self.sink);
-        let _ = self.shadow.fill(&self.tlb, ctx, mode, EffectiveAddress(ea), Access::Load, &mut self.sink);
+        self.shadow.fill(&self.tlb, ctx, mode, ea, &mut self.sink);
+    }
+
+    /// Both privileges load from the page of each of the first 62 entries, which are of 4 KiB.
+    fn touch_all(&mut self) {
+        for mode in [MODE, Mode { user: true, ..MODE }] {
+            let ctx = self.shadow.context(mode, &mut self.sink);
+            for index in 0..62 {
+                let ea = self.tlb.entry(index).epn().0;
+                black_box(self.shadow.fill(&self.tlb, ctx, mode, ea, &mut self.sink));
+            }
+        }
+    }
+
+    /// Writes the words of the first 62 entries as Linux does, with these bits of EPN and RPN flipped.
+    fn triples(&mut self, entries: &[TlbEntry], epn: u32, rpn: u32) {
+        for (i, e) in entries.iter().enumerate() {
+            let mut write = |ws, value| {
+                self.shadow.tlbwe(&mut self.tlb, i as u8, ws, value, e.tid as u8, &mut self.sink);
+            };
+            write(1, e.word1 ^ rpn);
+            write(0, e.word0 ^ epn);
+            write(2, e.word2);
+        }
     }
 }
 
-/// Replaces 4 KiB entries, each of which has two live shadows: one per privilege. Making the shadows
-/// is outside the measured time; 62 entries are replaced for each measurement, so divide by 62
-/// (criterion's throughput line does).
+/// Replaces 4 KiB entries, each of which has two live shadows: one per privilege. 62 entries are
+/// replaced for each measurement, so divide by 62 (criterion's throughput line does); making the
+/// shadows is outside the measured time, or is what is measured.
 fn writes(c: &mut Criterion) {
+    for kind in [PolicyKind::RoundRobin, PolicyKind::Lru] {
+        writes_of(c, &kind.to_string(), pool_of(4096, 16, AnyPolicy::from(kind)));
+    }
+    writes_of(c, "direct", DirectShadow::new(16));
+}
+
+fn writes_of<B: Books>(c: &mut Criterion, name: &str, shadow: B) {
+    let mut s = setup(shadow);
+    let entries: Vec<_> = (0..62).map(|i| s.tlb.entry(i)).collect();
+    let (mut epn, mut rpn) = (0, 0);
     let mut group = c.benchmark_group("tlbwe");
     group.throughput(Throughput::Elements(62));
-    for kind in [PolicyKind::RoundRobin, PolicyKind::Lru] {
-        // The frames change with every round.
-        let mut flip = 0;
-        let mut s = setup(4096, 16, AnyPolicy::from(kind));
-        let entries: Vec<_> = (0..62).map(|i| s.tlb.entry(i)).collect();
-        let fill = |s: &mut Setup<AnyPolicy>| {
-            for e in &entries {
-                s.touch(e.epn().0, MODE);
-                s.touch(e.epn().0, Mode { user: true, ..MODE });
-            }
-        };
-        group.bench_function(format!("replace-4K-with-two-shadows/{kind}"), |b| {
+    let mut measure = |what: &str, write: &mut dyn FnMut(&mut Setup<B>)| {
+        group.bench_function(format!("{what}/{name}"), |b| {
             b.iter_custom(|iterations| {
-                let mut time = std::time::Duration::ZERO;
+                let mut time = Duration::ZERO;
                 for _ in 0..iterations {
-                    fill(&mut s);
-                    flip ^= 0x10_0000;
+                    s.touch_all();
                     let before = s.sink.dropped;
-                    let start = std::time::Instant::now();
-                    for (i, e) in entries.iter().enumerate() {
-                        let word1 = e.word1 ^ flip;
-                        let new = TlbEntry { word1, ..*e };
-                        s.shadow.set_entry(&mut s.tlb, i as u8, new, &mut s.sink);
-                    }
+                    let start = Instant::now();
+                    write(&mut s);
                     time += start.elapsed();
                     assert_eq!(s.sink.dropped - before, 124);
                 }
                 time
             });
         });
-        let mut s = setup(4096, 16, AnyPolicy::from(kind));
-        let mut flip = 0;
-        group.bench_function(format!("linux-triple-with-two-shadows/{kind}"), |b| {
-            b.iter_custom(|iterations| {
-                let mut time = std::time::Duration::ZERO;
-                for _ in 0..iterations {
-                    fill(&mut s);
-                    flip ^= 0x10_0000;
-                    let start = std::time::Instant::now();
-                    for (i, e) in entries.iter().enumerate() {
-                        let word1 = e.word1 ^ flip;
-                        s.shadow.tlbwe(&mut s.tlb, i as u8, 1, word1, e.tid as u8, &mut s.sink);
-                        s.shadow.tlbwe(&mut s.tlb, i as u8, 0, e.word0, e.tid as u8, &mut s.sink);
-                        s.shadow.tlbwe(&mut s.tlb, i as u8, 2, e.word2, e.tid as u8, &mut s.sink);
-                    }
-                    time += start.elapsed();
-                }
-                time
-            });
+    };
+    measure("replace-4K-with-two-shadows", &mut |s| {
+        rpn ^= 0x10_0000;
+        for (i, e) in entries.iter().enumerate() {
+            let new = TlbEntry { word1: e.word1 ^ rpn, ..*e };
+            s.shadow.set_entry(&mut s.tlb, i as u8, new, &mut s.sink);
+        }
+    });
+    measure("linux-triple-with-two-shadows", &mut |s| {
+        rpn ^= 0x10_0000;
+        s.triples(&entries, 0, rpn);
+    });
+    measure("linux-triple-to-another-page", &mut |s| {
+        (epn, rpn) = (epn ^ 0x0100_0000, rpn ^ 0x10_0000);
+        s.triples(&entries, epn, rpn);
+    });
+    group.throughput(Throughput::Elements(124));
+    group.bench_function(format!("fill/{name}"), |b| {
+        b.iter_custom(|iterations| {
+            let mut time = Duration::ZERO;
+            for _ in 0..iterations {
+                rpn ^= 0x10_0000;
+                s.triples(&entries, epn, rpn);
+                let start = Instant::now();
+                s.touch_all();
+                time += start.elapsed();
+            }
+            time
         });
-    }
+    });
     group.finish();
 }
 
 fn contexts(c: &mut Criterion) {
     let mut group = c.benchmark_group("context");
     group.throughput(Throughput::Elements(2));
-    let mut s = setup(4096, 16, RoundRobin::new());
+    let mut s = setup(pool_of(4096, 16, RoundRobin::new()));
     let (kernel, user) = (Mode { pid: 0, ..MODE }, Mode { user: true, ..MODE });
     group.bench_function("pid-write", |b| {
         b.iter(|| {
@@ -300,7 +363,7 @@ fn contexts(c: &mut Criterion) {
 
 fn pool(c: &mut Criterion) {
     let mut group = c.benchmark_group("pool");
-    let mut s = setup(4096, 16, RoundRobin::new());
+    let mut s = setup(pool_of(4096, 16, RoundRobin::new()));
     let entries: Vec<_> = (0..64).map(|i| s.tlb.entry(i).epn()).collect();
     for ea in &entries {
         s.touch(ea.0, MODE);
@@ -315,7 +378,7 @@ fn pool(c: &mut Criterion) {
         });
     });
     // A full pool: every fill evicts.
-    let mut s = setup(64, 16, RoundRobin::new());
+    let mut s = setup(pool_of(64, 16, RoundRobin::new()));
     let ctx = s.shadow.context(MODE, &mut s.sink);
     let mut at = 0xc000_0000u32;
     group.throughput(Throughput::Elements(1));
@@ -334,7 +397,7 @@ fn worst_cases(c: &mut Criterion) {
     let mut group = c.benchmark_group("worst-case");
     // One 256 MiB entry, shadowed in 4,096 pieces of 4 KiB spread over all contexts.
     let thousands = |contexts: usize| {
-        let mut s = setup(4096, contexts, AnyPolicy::from(PolicyKind::Lru));
+        let mut s = setup(pool_of(4096, contexts, AnyPolicy::from(PolicyKind::Lru)));
         for n in 0..4096u32 {
             let pid = (n as usize % (contexts / 2)) as u8;
             let user = n as usize % contexts >= contexts / 2;
@@ -354,7 +417,7 @@ fn worst_cases(c: &mut Criterion) {
     group.bench_function("entry-with-256-shadows", |b| {
         b.iter_batched_ref(
             || {
-                let mut s = setup(4096, 16, AnyPolicy::from(PolicyKind::Lru));
+                let mut s = setup(pool_of(4096, 16, AnyPolicy::from(PolicyKind::Lru)));
                 for n in 0..256u32 {
                     s.touch(0xc000_0000 + (n << 12), MODE);
                 }
@@ -366,7 +429,7 @@ fn worst_cases(c: &mut Criterion) {
     });
     // 64 entries for one page; the lowest is rewritten, then invalidated.
     let overlapping = || {
-        let mut s = setup(4096, 16, AnyPolicy::from(PolicyKind::Lru));
+        let mut s = setup(pool_of(4096, 16, AnyPolicy::from(PolicyKind::Lru)));
         for i in 0..64 {
             let size = PageSize::ALL[i % 8];
             s.shadow.set_entry(&mut s.tlb, 63 - i as u8, entry(0xc000_0000, size, 0), &mut s.sink);

@@ -155,11 +155,15 @@ impl Contexts {
 
 /// The members of a set, lowest first.
 pub(crate) fn members(set: ContextSet) -> impl Iterator<Item = u16> {
-    set.into_iter().enumerate().flat_map(|(word, mut bits)| {
-        core::iter::from_fn(move || {
-            let bit = bits.trailing_zeros() as usize;
-            bits &= bits.wrapping_sub(1);
-            (bit < 64).then_some((word * 64 + bit) as u16)
-        })
+    set.into_iter().enumerate().flat_map(|(word, bits)| ones(bits).map(move |bit| word as u16 * 64 + bit))
+}
+
+/// The numbers of the bits that are set, lowest first.
+#[inline]
+pub(crate) fn ones(mut bits: u64) -> impl Iterator<Item = u16> {
+    core::iter::from_fn(move || {
+        let bit = bits.trailing_zeros() as u16;
+        bits &= bits.wrapping_sub(1);
+        (bit < 64).then_some(bit)
     })
 }

@@ -4,6 +4,7 @@
 
 mod address;
 mod context;
+mod direct;
 mod entry;
 pub mod policy;
 mod shadow;
@@ -14,6 +15,7 @@ mod tlb;
 pub mod trace;
 
 pub use address::{EffectiveAddress, PhysicalAddress};
+pub use direct::DirectShadow;
 pub use entry::{Attributes, PageSize, TlbEntry};
 pub use policy::{Pool, ReplacementPolicy};
 pub use shadow::{Shadow, ShadowInfo};

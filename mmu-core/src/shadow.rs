@@ -16,7 +16,7 @@ use crate::policy::{Pool, ReplacementPolicy, RoundRobin};
 use crate::sink::{ContextId, ShadowPage, ShadowSink};
 use crate::slot::{BY_CONTEXT, BY_ENTRY, NONE, Slot, SlotStorage, push, splice, unlink};
 use crate::stats::{ShapeError, Stats};
-use crate::tlb::{Access, Fault, Mode, Tlb, Translation};
+use crate::tlb::{Access, Change, Fault, Mode, Tlb, Translation};
 
 /// How many shadows one guest TLB write drops or inspects one by one before whole contexts go.
 const WALK_LIMIT: u32 = 256;
@@ -212,33 +212,20 @@ impl<S: SlotStorage, P: ReplacementPolicy> Shadow<S, P> {
             sink.install_slot(slot, ctx, &page);
             return Ok(page);
         }
-        let found = match tlb.translate(ea, access, mode) {
-            Ok(found) => found,
-            Err(fault) => {
-                match fault {
-                    Fault::Miss => {
-                        if current {
-                            self.absent = place;
-                        }
-                        self.stats.guest_misses += 1;
-                    }
-                    Fault::Protection => self.stats.protection_faults += 1,
-                }
-                return Err(fault);
-            }
-        };
-        let limit = sanitized(sink.max_page()).min(found.size.bytes());
-        let size = tlb.uniform_block(found.index, ea, mode.pid, limit);
-        let page = page_of(&found, ea, size);
+        let derived = derive(tlb, mode, ea, access, sink.max_page(), &mut self.stats);
+        if current && derived.is_err_and(|fault| fault == Fault::Miss) {
+            self.absent = place;
+        }
+        let Derived { page, entry, cut } = derived?;
         if current {
             self.stats.misses += 1;
-            if self.cut & 1 << found.index != 0 {
-                self.drop_pieces(found.index, ctx.0, &page, sink);
+            if self.cut & 1 << entry != 0 {
+                self.drop_pieces(entry, ctx.0, &page, sink);
             }
-            if size < limit {
-                self.cut |= 1 << found.index;
+            if cut {
+                self.cut |= 1 << entry;
             }
-            let slot = self.insert(ctx.0, found.index, &page, sink);
+            let slot = self.insert(ctx.0, entry, &page, sink);
             sink.install_slot(slot, ctx, &page);
         }
         Ok(page)
@@ -286,18 +273,9 @@ impl<S: SlotStorage, P: ReplacementPolicy> Shadow<S, P> {
         sink: &mut K,
     ) {
         self.stats.tlb_writes += 1;
-        let index = index & (N - 1) as u8;
-        let old = tlb.entry(index);
-        // Writing the same again makes nothing stale.
-        if old.word0 == entry.word0
-            && old.word1 == entry.word1
-            && old.word2 == entry.word2
-            && old.tid == entry.tid
-        {
-            return;
-        }
-        tlb.put(index, entry);
-        let moved = old.word0 != entry.word0 || old.tid != entry.tid;
+        let Some(change) = tlb.change(index, &entry) else { return };
+        tlb.make(change, entry);
+        let Change { index, moved, .. } = change;
         // What is not valid has no shadows.
         if self.of_entry[usize::from(index) % MAX_ENTRIES] != NONE || (moved && entry.valid()) {
             self.follow(tlb, index, moved, &entry, sink);
@@ -671,12 +649,44 @@ pub struct ShadowInfo {
     pub pinned: bool,
 }
 
+/// What the guest's TLB gives a sink for one access.
+#[derive(Copy, Clone)]
+pub(crate) struct Derived {
+    pub(crate) page: ShadowPage,
+    /// The guest entry that it comes from.
+    pub(crate) entry: u8,
+    /// The sink would have held a larger piece of the entry's page, had not a lower entry cut it.
+    pub(crate) cut: bool,
+}
+
+/// Translates an access through the guest's TLB, and counts the fault if it ends in one. The page is
+/// the largest block around `ea` that the entry alone translates and a sink with `max_page` can hold.
+#[inline]
+pub(crate) fn derive<const N: usize>(
+    tlb: &Tlb<N>,
+    mode: Mode,
+    ea: EffectiveAddress,
+    access: Access,
+    max_page: u32,
+    stats: &mut Stats,
+) -> Result<Derived, Fault> {
+    let found = tlb.translate(ea, access, mode).inspect_err(|fault| match fault {
+        Fault::Miss => stats.guest_misses += 1,
+        Fault::Protection => stats.protection_faults += 1,
+    })?;
+    let limit = sanitized(max_page).min(found.size.bytes());
+    let size = tlb.uniform_block(found.index, ea, mode.pid, limit);
+    Ok(Derived { page: page_of(&found, ea, size), entry: found.index, cut: size < limit })
+}
+
 /// A sink's largest page as a power of two of 1 KiB or more, whatever it said.
+#[inline]
 fn sanitized(max_page: u32) -> u32 {
     1 << max_page.max(1 << MIN_SHIFT).ilog2()
 }
 
-fn page_of(found: &Translation, ea: EffectiveAddress, size: u32) -> ShadowPage {
+#[inline]
+pub(crate) fn page_of(found: &Translation, ea: EffectiveAddress, size: u32) -> ShadowPage {
     ShadowPage {
         ea: ea.align_down(size),
         pa: PhysicalAddress(found.pa.0 & !u64::from(size - 1)),

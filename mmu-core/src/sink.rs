@@ -20,7 +20,7 @@ pub struct ShadowPage {
     /// The physical address of the block's first byte.
     pub pa: PhysicalAddress,
     /// The size in bytes: a power of two, 1,024 or more, at most the guest page and the sink's
-    /// [`max_page`](ShadowSink::max_page).
+    /// [`max_page`](ShadowSink::max_page) (a range that a [`DirectShadow`](crate::DirectShadow) drops may be larger).
     pub size: u32,
     /// Loads are allowed in this context.
     pub readable: bool,
@@ -67,6 +67,9 @@ pub trait ShadowSink {
     fn install(&mut self, ctx: ContextId, page: &ShadowPage);
 
     /// `page` in `ctx` is no longer valid. `page.writable` tells whether it could have been dirtied.
+    ///
+    /// A [`Shadow`](crate::Shadow) names a page that it installed; a [`DirectShadow`](crate::DirectShadow) names a
+    /// range, and everything in `ctx` that overlaps it must go.
     fn drop(&mut self, ctx: ContextId, page: &ShadowPage);
 
     /// Nothing in `ctx` is valid any more; the number may stand for another mode from now on.
@@ -77,12 +80,14 @@ pub trait ShadowSink {
 
     /// As [`install`](Self::install), with the number of the pool's slot: for a sink that is itself an
     /// array, such as a hardware TLB, and lets the replacement policy choose among its own places.
+    #[inline]
     fn install_slot(&mut self, slot: u16, ctx: ContextId, page: &ShadowPage) {
         let _ = slot;
         self.install(ctx, page);
     }
 
     /// As [`drop`](Self::drop), with the number of the pool's slot.
+    #[inline]
     fn drop_slot(&mut self, slot: u16, ctx: ContextId, page: &ShadowPage) {
         let _ = slot;
         self.drop(ctx, page);
@@ -90,6 +95,7 @@ pub trait ShadowSink {
 
     /// The largest page that the sink can hold, in bytes: a power of two, 1,024 or more. Larger guest
     /// pages are shadowed in aligned pieces of this size. Must not change during the sink's life.
+    #[inline]
     fn max_page(&self) -> u32 {
         4096
     }

@@ -8,7 +8,8 @@ use crate::context::MAX_CONTEXTS;
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Lookups and fills that a shadow answered.
+    /// Lookups and fills that a shadow answered. A [`DirectShadow`](crate::DirectShadow) has none: they stay in the
+    /// engine.
     pub hits: u64,
     /// Fills that made a new shadow.
     pub misses: u64,
@@ -16,7 +17,7 @@ pub struct Stats {
     pub guest_misses: u64,
     /// Fills that ended in a protection fault.
     pub protection_faults: u64,
-    /// Shadows dropped one by one because the guest TLB changed.
+    /// Shadows dropped one by one because the guest TLB changed; by a [`DirectShadow`](crate::DirectShadow), ranges.
     pub drops: u64,
     /// Shadows evicted to make room.
     pub evictions: u64,
@@ -39,6 +40,8 @@ pub enum ShapeError {
     Slots(usize),
     /// There are no contexts, or more than 256: the number asked for.
     Contexts(usize),
+    /// A [`DirectShadow`](crate::DirectShadow) has no contexts, or more than 64: the number asked for.
+    DirectContexts(usize),
 }
 
 impl fmt::Display for ShapeError {
@@ -46,6 +49,7 @@ impl fmt::Display for ShapeError {
         match self {
             Self::Slots(n) => write!(f, "A shadow pool has 1 to 65535 slots, not {n}"),
             Self::Contexts(n) => write!(f, "A shadow pool has 1 to {MAX_CONTEXTS} contexts, not {n}"),
+            Self::DirectContexts(n) => write!(f, "A direct shadow has 1 to 64 contexts, not {n}"),
         }
     }
 }

@@ -98,19 +98,20 @@ impl Tag {
     const TID_SHIFT: u32 = 32;
     const TS_SHIFT: u32 = 40;
 
+    #[inline]
     fn new(entry: &TlbEntry, size: PageSize) -> Self {
-        let tid_mask = if entry.tid == 0 { 0 } else { 0xff };
-        Self {
-            key: Self::probe(EffectiveAddress(entry.word0 & size.mask()), entry.ts(), entry.tid as u8),
-            mask: Self::probe(EffectiveAddress(size.mask()), true, tid_mask),
-            frame: Self::frame(entry, size),
-            word2: entry.word2,
-            size,
-        }
+        let frame = frame(entry.word1, size.mask());
+        let mut tag = Self { frame, word2: entry.word2, size, ..Self::EMPTY };
+        tag.locate(entry.word0, entry.tid, size.mask());
+        tag
     }
 
-    fn frame(entry: &TlbEntry, size: PageSize) -> u64 {
-        u64::from(entry.erpn()) << 32 | u64::from(entry.word1 & size.mask())
+    /// Says where the page is. `mask` is that of its size.
+    #[inline]
+    const fn locate(&mut self, word0: u32, tid: u32, mask: u32) {
+        let tid_mask = if tid == 0 { 0 } else { 0xff };
+        self.key = Self::probe(EffectiveAddress(word0 & mask), word0 & TlbEntry::TS != 0, tid as u8);
+        self.mask = Self::probe(EffectiveAddress(mask), true, tid_mask);
     }
 
     const fn probe(ea: EffectiveAddress, ts: bool, pid: u8) -> u64 {
@@ -120,18 +121,37 @@ impl Tag {
     const fn matches(&self, probe: u64) -> bool {
         (self.key ^ probe) & self.mask == 0
     }
+
+    /// SR, SW and SX as they are in that state.
+    const fn permissions(&self, user: bool) -> u32 {
+        // In user state the bits stand three higher.
+        self.word2 >> if user { 3 } else { 0 }
+    }
+
+    #[inline(always)]
+    const fn gives(&self, slot: usize, ea: EffectiveAddress, permissions: u32) -> Translation {
+        Translation {
+            pa: PhysicalAddress(self.frame | (ea.0 & !(self.mask as u32)) as u64),
+            index: slot as u8,
+            size: self.size,
+            attributes: Attributes(self.word2 & Attributes::MASK),
+            readable: permissions & TlbEntry::SR != 0,
+            writable: permissions & TlbEntry::SW != 0,
+            executable: permissions & TlbEntry::SX != 0,
+        }
+    }
 }
 
 const BUCKETS: usize = 1024;
 const BUCKET_BITS: u32 = BUCKETS.trailing_zeros();
-/// SIZE codes run from 0 to 9.
-const SIZE_CODES: usize = 10;
+/// SIZE codes run from 0 to 9; a power of two makes indexing cheap.
+const SIZE_CODES: usize = 16;
 
 /// A page size as the hash takes it: the mask of the page number, and the SIZE code.
 type HashSize = (u32, u32);
 
-const fn hash_size(code: u32) -> HashSize {
-    (!0 << (10 + 2 * code), code)
+const fn hash_size(code: u8) -> HashSize {
+    (!0 << (10 + 2 * code), code as u32)
 }
 
 /// The bucket of the page of the given size that holds `ea`. The multiplication spreads neighbouring
@@ -224,20 +244,20 @@ impl<const N: usize> Tlb<N> {
     ///
     /// Users of shadows call [`Shadow::tlbwe`](crate::Shadow::tlbwe) instead.
     pub fn write_word(&mut self, index: u8, ws: u8, value: u32, stid: u8) {
-        self.set_entry(index, self.with_word(index, ws, value, stid));
+        self.put(index, self.with_word(index, ws, value, stid));
     }
 
     /// Entry `index` as it would be after the `tlbwe` with these operands.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn with_word(&self, index: u8, ws: u8, value: u32, stid: u8) -> TlbEntry {
         let mut entry = self.entry(index);
         match ws {
-            0 => (entry.word0, entry.tid) = (value, u32::from(stid)),
-            1 => entry.word1 = value,
-            2 => entry.word2 = value,
+            0 => (entry.word0, entry.tid) = (value & TlbEntry::WORD0_MASK, u32::from(stid)),
+            1 => entry.word1 = value & TlbEntry::WORD1_MASK,
+            2 => entry.word2 = value & TlbEntry::WORD2_MASK,
             _ => {}
         }
-        entry.masked()
+        entry
     }
 
     /// Replaces entry `index` as a whole. Unimplemented bits are dropped.
@@ -247,53 +267,109 @@ impl<const N: usize> Tlb<N> {
         self.put(index, entry.masked());
     }
 
-    /// Replaces entry `index` by one without unimplemented bits. Word by word: `entry` was made so a moment ago, and
-    /// to read it as a whole would wait until its words have left the store buffer.
+    /// Replaces entry `index` by one without unimplemented bits.
+    fn put(&mut self, index: u8, entry: TlbEntry) {
+        if let Some(change) = self.change(index, &entry) {
+            self.make(change, entry);
+        }
+    }
+
+    /// Writes word 1 or 2, which change what a match gives and not what matches: for entries without shadows. False,
+    /// with nothing done, if `ws` is another word.
     #[inline(always)]
-    pub(crate) fn put(&mut self, index: u8, entry: TlbEntry) {
+    pub(crate) fn rewrite(&mut self, index: u8, ws: u8, value: u32) -> bool {
         let slot = Self::slot(index);
-        let held = &mut self.entries[slot];
+        let (held, tag) = (&mut self.entries[slot], &mut self.tags[slot]);
+        match ws {
+            1 => {
+                held.word1 = value & TlbEntry::WORD1_MASK;
+                tag.frame = frame(held.word1, tag.mask as u32);
+            }
+            2 => {
+                held.word2 = value & TlbEntry::WORD2_MASK;
+                tag.word2 = held.word2;
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// What it would change to replace entry `index`; `None` if nothing.
+    #[inline(always)]
+    pub(crate) fn change(&self, index: u8, entry: &TlbEntry) -> Option<Change> {
+        let slot = Self::slot(index);
+        let held = &self.entries[slot];
         let moved = held.word0 != entry.word0 || held.tid != entry.tid;
-        if moved {
-            self.unindex(slot);
+        let (word1, word2) = (held.word1 != entry.word1, held.word2 != entry.word2);
+        (moved || word1 || word2).then_some(Change { index: slot as u8, moved, word1, word2 })
+    }
+
+    /// Makes the change. Word by word, and only those that change: `entry` and the words in place were made so a
+    /// moment ago, and to read them as a whole would wait until they have left the store buffer.
+    #[inline(always)]
+    pub(crate) fn make(&mut self, change: Change, entry: TlbEntry) {
+        let slot = Self::slot(change.index);
+        let (held, tag) = (&mut self.entries[slot], &mut self.tags[slot]);
+        if change.word1 {
+            held.word1 = entry.word1;
+            // If the entry cannot match, its tag is not looked at.
+            tag.frame = frame(entry.word1, tag.mask as u32);
         }
+        if change.word2 {
+            (held.word2, tag.word2) = (entry.word2, entry.word2);
+        }
+        if change.moved {
+            self.relocate(slot, entry.word0, entry.tid);
+        }
+    }
+
+    /// Replaces word 0 and the TID of entry `slot`, and brings the index up to date.
+    #[inline]
+    fn relocate(&mut self, slot: usize, word0: u32, tid: u32) {
         let held = &mut self.entries[slot];
-        held.word0 = entry.word0;
-        held.word1 = entry.word1;
-        held.word2 = entry.word2;
-        held.tid = entry.tid;
-        if moved {
-            self.index(slot);
-        } else if let Some(size) = matchable(&entry) {
-            // The page stays where it is in the index; what a match gives may be new.
-            let tag = &mut self.tags[slot];
-            (tag.frame, tag.word2) = (Tag::frame(&entry, size), entry.word2);
+        let old = held.word0;
+        (held.word0, held.tid) = (word0, tid);
+        if (old ^ word0) & (TlbEntry::V | TlbEntry::SIZE) != 0 {
+            self.resize(slot, old);
+        } else if let Some(size) = matchable(word0) {
+            let (bit, size) = (1 << slot, hash_size(size.code()));
+            self.buckets[bucket(old, size)] &= !bit;
+            self.buckets[bucket(word0, size)] |= bit;
+            self.tags[slot].locate(word0, tid, size.0);
         }
     }
 
-    /// Takes entry `slot` out of the index.
-    fn unindex(&mut self, slot: usize) {
+    /// As [`relocate`](Self::relocate), for an entry that has its new words and may have another size, or none.
+    #[inline(never)]
+    fn resize(&mut self, slot: usize, old: u32) {
+        let bit = 1u64 << slot;
+        let mut sizes = self.sizes;
+        if let Some(size) = matchable(old) {
+            let code = usize::from(size.code()) % SIZE_CODES;
+            self.buckets[bucket(old, hash_size(size.code()))] &= !bit;
+            self.of_size[code] &= !bit;
+            if self.of_size[code] == 0 {
+                sizes &= !(1 << code);
+            }
+        }
         let entry = &self.entries[slot];
-        let Some(size) = matchable(entry) else { return };
-        let (bit, code) = (1u64 << slot, usize::from(size.code()));
-        self.buckets[bucket(entry.word0, hash_size(code as u32))] &= !bit;
-        self.of_size[code] &= !bit;
-        if self.of_size[code] == 0 {
-            self.set_sizes(self.sizes & !(1 << code));
+        if let Some(size) = matchable(entry.word0) {
+            let code = usize::from(size.code()) % SIZE_CODES;
+            self.buckets[bucket(entry.word0, hash_size(size.code()))] |= bit;
+            self.of_size[code] |= bit;
+            sizes |= 1 << code;
+            self.tags[slot] = Tag::new(entry, size);
+        }
+        if sizes != self.sizes {
+            self.set_sizes(sizes);
         }
     }
 
-    /// Puts entry `slot` into the index.
-    fn index(&mut self, slot: usize) {
-        let entry = &self.entries[slot];
-        let Some(size) = matchable(entry) else { return };
-        let (bit, code) = (1u64 << slot, usize::from(size.code()));
-        self.buckets[bucket(entry.word0, hash_size(code as u32))] |= bit;
-        self.tags[slot] = Tag::new(entry, size);
-        if self.of_size[code] == 0 {
-            self.set_sizes(self.sizes | 1 << code);
-        }
-        self.of_size[code] |= bit;
+    fn set_sizes(&mut self, sizes: u32) {
+        self.sizes = sizes;
+        let highest = 31 - (sizes | 1).leading_zeros();
+        let few = sizes & !(1 << highest) & sizes.wrapping_sub(1) == 0;
+        self.few = few.then(|| [hash_size(sizes.trailing_zeros() as u8 % 16), hash_size(highest as u8)]);
     }
 
     /// Translates the access to `ea` in `mode`.
@@ -307,8 +383,7 @@ impl<const N: usize> Tlb<N> {
             return Err(Fault::Miss);
         };
         let tag = &self.tags[slot];
-        // In user state the permission bits stand three higher.
-        let permissions = tag.word2 >> if mode.user { 3 } else { 0 };
+        let permissions = tag.permissions(mode.user);
         let needed = match access {
             Access::Fetch => TlbEntry::SX,
             Access::Load => TlbEntry::SR,
@@ -317,15 +392,22 @@ impl<const N: usize> Tlb<N> {
         if permissions & needed == 0 {
             return Err(Fault::Protection);
         }
-        Ok(Translation {
-            pa: PhysicalAddress(tag.frame | u64::from(ea.0 & !(tag.mask as u32))),
-            index: slot as u8,
-            size: tag.size,
-            attributes: Attributes(tag.word2 & Attributes::MASK),
-            readable: permissions & TlbEntry::SR != 0,
-            writable: permissions & TlbEntry::SW != 0,
-            executable: permissions & TlbEntry::SX != 0,
-        })
+        Ok(tag.gives(slot, ea, permissions))
+    }
+
+    /// What entry `index`, which can match, gives at `ea`, whether another takes precedence or not.
+    #[inline]
+    pub(crate) fn given_by(&self, index: u8, ea: EffectiveAddress, user: bool) -> Translation {
+        let slot = Self::slot(index);
+        let tag = &self.tags[slot];
+        tag.gives(slot, ea, tag.permissions(user))
+    }
+
+    /// The first effective address of the page of entry `index`, which can match, and its size.
+    #[inline]
+    pub(crate) fn page(&self, index: u8) -> (EffectiveAddress, PageSize) {
+        let tag = &self.tags[Self::slot(index)];
+        (EffectiveAddress(tag.key as u32), tag.size)
     }
 
     /// What `tlbsx` finds: the entry that matches `ea` in `address_space` (MMUCR\[STS\]) under `tid`
@@ -334,6 +416,13 @@ impl<const N: usize> Tlb<N> {
     #[must_use]
     pub fn search(&self, ea: EffectiveAddress, address_space: bool, tid: u8) -> Option<u8> {
         self.find(ea, address_space, tid).map(|slot| slot as u8)
+    }
+
+    /// Whether a valid entry is of this size.
+    #[inline]
+    #[must_use]
+    pub const fn uses(&self, size: PageSize) -> bool {
+        self.sizes & 1 << size.code() != 0
     }
 
     #[inline]
@@ -350,13 +439,6 @@ impl<const N: usize> Tlb<N> {
         None
     }
 
-    fn set_sizes(&mut self, sizes: u32) {
-        self.sizes = sizes;
-        let highest = 31 - (sizes | 1).leading_zeros();
-        let few = sizes & !(1 << highest) & sizes.wrapping_sub(1) == 0;
-        self.few = few.then(|| [hash_size(sizes.trailing_zeros() % 16), hash_size(highest)]);
-    }
-
     /// The entries whose page number, at their size, may be that of `ea`.
     #[inline]
     fn candidates(&self, ea: EffectiveAddress) -> u64 {
@@ -364,55 +446,72 @@ impl<const N: usize> Tlb<N> {
             return self.buckets[bucket(ea.0, a)] | self.buckets[bucket(ea.0, b)];
         }
         // Constants beat a loop over the sizes in use.
-        let of = |size: PageSize| self.buckets[bucket(ea.0, hash_size(u32::from(size.code())))];
+        let of = |size: PageSize| self.buckets[bucket(ea.0, hash_size(size.code()))];
         PageSize::ALL.into_iter().fold(0, |found, size| found | of(size))
+    }
+
+    /// The valid entries of the sizes whose codes are set.
+    #[inline]
+    fn of_sizes(&self, mut codes: u32) -> u64 {
+        let mut found = 0;
+        while codes != 0 {
+            found |= self.of_size[codes.trailing_zeros() as usize % SIZE_CODES];
+            codes &= codes - 1;
+        }
+        found
     }
 
     /// The entries, as a bit set, that some access could match together with entry `index`: pages
     /// that overlap in the same address space, under the same TID or TID 0. Empty if the entry
     /// itself cannot match.
+    #[inline]
     #[must_use]
     pub fn overlaps(&self, index: u8) -> u64 {
         let slot = Self::slot(index);
-        let entry = &self.entries[slot];
-        let Some(size) = matchable(entry) else { return 0 };
-        let at_least = !0u32 << size.code();
+        let word0 = self.entries[slot].word0;
+        let Some(size) = matchable(word0) else { return 0 };
         // Pages are aligned to their size, so one at least as large overlaps if it holds our start...
-        let mut rest = self.candidates(entry.epn());
+        let mut near = self.candidates(EffectiveAddress(word0 & TlbEntry::EPN));
         // ...and a smaller one if we hold its start.
-        let mut smaller = self.sizes & !at_least;
-        while smaller != 0 {
-            rest |= self.of_size[smaller.trailing_zeros() as usize % SIZE_CODES];
-            smaller &= smaller - 1;
-        }
-        rest &= !(1 << slot);
-        let (this, mut found) = (self.tags[slot], 0);
-        while rest != 0 {
-            let other = rest.trailing_zeros() as usize & (N - 1);
-            let tag = self.tags[other];
+        near |= self.of_sizes(self.sizes & !(!0 << size.code()));
+        near &= !(1 << slot);
+        if near == 0 { 0 } else { self.overlapping(slot, near) }
+    }
+
+    /// Those among `near` that overlap entry `slot`.
+    #[inline(never)]
+    fn overlapping(&self, slot: usize, mut near: u64) -> u64 {
+        let (this, mut found) = (&self.tags[slot], 0);
+        while near != 0 {
+            let other = near.trailing_zeros() as usize & (N - 1);
+            let tag = &self.tags[other];
             if (this.key ^ tag.key) & this.mask & tag.mask == 0 {
                 found |= 1 << other;
             }
-            rest &= rest - 1;
+            near &= near - 1;
         }
         found
+    }
+
+    /// The effective address at which the page of entry `index` reaches `pa`, if it does. The entry must be able to
+    /// match.
+    #[inline]
+    pub(crate) fn reach(&self, index: u8, pa: PhysicalAddress) -> Option<EffectiveAddress> {
+        let Tag { key, frame, size, .. } = self.tags[Self::slot(index)];
+        let offset = pa.0.wrapping_sub(frame);
+        (offset < u64::from(size.bytes())).then_some(EffectiveAddress(key as u32 | offset as u32))
     }
 
     /// The largest block that holds `ea`, is at most `limit` bytes (a power of two, 1,024 or more)
     /// and is translated by entry `index` throughout, for the mode's TID: smaller entries of a lower
     /// index may cut pieces out of the page. `ea` must be matched by that entry.
+    #[inline]
     pub(crate) fn uniform_block(&self, index: u8, ea: EffectiveAddress, pid: u8, limit: u32) -> u32 {
         let slot = Self::slot(index);
-        let Some(size) = matchable(&self.entries[slot]) else { return PageSize::K1.bytes() };
-        let mut block = size.bytes().min(limit);
+        let mut block = self.tags[slot].size.bytes().min(limit);
         // Only entries smaller than the block can hold a part of it without `ea`.
         let codes = (block.trailing_zeros() - PageSize::K1.shift()).div_ceil(2);
-        let mut smaller = self.sizes & ((1 << codes) - 1);
-        let mut rest = 0;
-        while smaller != 0 {
-            rest |= self.of_size[smaller.trailing_zeros() as usize % SIZE_CODES];
-            smaller &= smaller - 1;
-        }
+        let mut rest = self.of_sizes(self.sizes & ((1 << codes) - 1));
         rest &= (1 << slot) - 1;
         while rest != 0 {
             let tag = self.tags[rest.trailing_zeros() as usize & (N - 1)];
@@ -429,8 +528,25 @@ impl<const N: usize> Tlb<N> {
     }
 }
 
+/// What a write changed.
+#[derive(Copy, Clone)]
+pub(crate) struct Change {
+    /// The entry, 0 to one less than their number.
+    pub(crate) index: u8,
+    /// It is another page now: word 0 or the TID is not what it was.
+    pub(crate) moved: bool,
+    word1: bool,
+    word2: bool,
+}
+
+/// The physical address of the first byte of a page whose size has that mask.
+const fn frame(word1: u32, mask: u32) -> u64 {
+    ((word1 & TlbEntry::ERPN) as u64) << 32 | (word1 & mask) as u64
+}
+
 /// The size of an entry that can match something: valid, with an implemented SIZE.
-const fn matchable(entry: &TlbEntry) -> Option<PageSize> {
+const fn matchable(word0: u32) -> Option<PageSize> {
+    let entry = TlbEntry { word0, ..TlbEntry::EMPTY };
     if entry.valid() { entry.size() } else { None }
 }
 

@@ -136,6 +136,25 @@ fn an_overlap_with_very_many_shadows_is_bounded_too() {
     assert_eq!(page.pa.0, 0xf000);
 }
 
+#[test]
+fn a_context_beyond_the_64th_is_lost_alone() {
+    let tlb = kernel_page();
+    let mut shadow = Shadow::new(vec![Slot::EMPTY; 512], 200, Lru::new());
+    let mut sink = Counter::default();
+    for pid in 0..200 {
+        let ctx = shadow.context(kernel(pid), &mut sink);
+        shadow.fill(&tlb, ctx, kernel(pid), ea(0x4000), Access::Load, &mut sink).unwrap();
+    }
+    // The 101st becomes the least recently used.
+    for pid in (0..100).chain(101..200) {
+        shadow.context(kernel(pid), &mut sink);
+    }
+    shadow.context(user(0), &mut sink);
+    assert_eq!(sink.contexts, [ContextId(100)]);
+    let mut lost = |ctx: &u16| shadow.lookup(ContextId(*ctx), ea(0x4000)).is_none();
+    assert_eq!((0..200).filter(|ctx| lost(ctx)).collect::<Vec<_>>(), [100]);
+}
+
 /// 70,000 losses of each context, so that every generation has come round, with stale slots always
 /// lying about.
 #[test]

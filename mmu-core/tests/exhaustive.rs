@@ -1,12 +1,15 @@
 //! Every state of a reduced TLB, which is the same code with fewer entries: four entries, two page
 //! sizes, two address spaces, three TIDs; every lookup in every state, and every write from every
-//! state with all shadows live.
+//! state with all shadows live, with a pool and without.
 
 mod common;
 
+use common::books::Books;
 use common::{ALL, Model, Recorder};
 use mmu_core::policy::Lru;
-use mmu_core::{Access, EffectiveAddress, Mode, Shadow, ShadowStorage, Tlb, TlbEntry};
+use mmu_core::{
+    Access, DirectShadow, EffectiveAddress, Mode, Shadow, ShadowPage, ShadowStorage, Tlb, TlbEntry,
+};
 
 /// What an entry can be: nothing, or one of the pages in either space under TID 0, 1 or 2.
 fn contents(pages: &[(u32, u32)]) -> Vec<TlbEntry> {
@@ -69,11 +72,39 @@ fn every_lookup_in_every_state_of_four_entries() {
 
 #[test]
 fn every_write_from_every_state_of_four_entries() {
+    let shadow = Shadow::new(ShadowStorage::<64>::EMPTY, 6, Lru::new());
+    every_write(shadow, Recorder::default(), |write, page, mode| {
+        write.before.confirms(page, mode) == write.after.confirms(page, mode)
+    });
+}
+
+/// Without a pool, what lies in the entry's old or new page may go with it.
+#[test]
+fn every_write_from_every_state_of_four_entries_without_a_pool() {
+    let sink = Recorder { by_range: true, ..Recorder::default() };
+    every_write(DirectShadow::new(6), sink, |Write { before, after, index }, page, mode| {
+        before.confirms(page, mode) == after.confirms(page, mode)
+            && !before.touches(*index, page, mode)
+            && !after.touches(*index, page, mode)
+    });
+}
+
+/// A write of one entry.
+struct Write {
+    before: Model,
+    after: Model,
+    index: u8,
+}
+
+/// Each write must leave nothing stale, and everything that `stays`.
+fn every_write(
+    mut shadow: impl Books<4>,
+    mut sink: Recorder,
+    stays: impl Fn(&Write, &ShadowPage, Mode) -> bool,
+) {
     let contents = contents(&[(0x400, 0), (0, 1)]);
     let mut count = 0u32;
     let mut tlb = Tlb::<4>::with_entries();
-    let mut shadow = Shadow::new(ShadowStorage::<64>::EMPTY, 6, Lru::new());
-    let mut sink = Recorder::default();
     for state in states(&contents, 4) {
         let mut model = Model { entries: state };
         for index in 0..4u8 {
@@ -88,8 +119,7 @@ fn every_write_from_every_state_of_four_entries() {
                         let mode = Mode { pid, address_space, user: false };
                         for ea in [0, 0x400, 0x800] {
                             let ctx = shadow.context(mode, &mut sink);
-                            let found =
-                                shadow.fill(&tlb, ctx, mode, EffectiveAddress(ea), Access::Load, &mut sink);
+                            let found = shadow.fill(&tlb, ctx, mode, ea, Access::Load, &mut sink);
                             let expected = model.translate(ea, Access::Load, mode);
                             assert_eq!(
                                 found.map(|page| page.translate(EffectiveAddress(ea)).0),
@@ -104,11 +134,15 @@ fn every_write_from_every_state_of_four_entries() {
                 let before = model.clone();
                 model.entries[usize::from(index)] = placed(*content, index);
                 shadow.set_entry(&mut tlb, index, placed(*content, index), &mut sink);
+                let write = Write { before, after: model, index };
                 for (ctx, page) in &held {
                     let mode = shadow.mode_of(*ctx).unwrap();
-                    let same = before.confirms(page, mode) == model.confirms(page, mode);
-                    assert_eq!(same, sink.held.contains(&(*ctx, *page)), "{page:x?} {mode:?} {model:x?}");
+                    let kept = sink.held.contains(&(*ctx, *page));
+                    assert!(kept || !stays(&write, page, mode), "{page:x?} {mode:?} {:x?}", write.after);
+                    let right = write.after.confirms(page, mode).is_some();
+                    assert!(right || !kept, "{page:x?} {mode:?} {:x?}", write.after);
                 }
+                model = write.after;
                 count += 1;
                 model.entries[usize::from(index)] = old;
                 shadow.set_entry(&mut tlb, index, old, &mut sink);

@@ -1,11 +1,12 @@
 //! Random operations on the TLB and its shadows against the oracle, with shrinking. In all about a
-//! million operations: sequences of 500 to 1,000 for each of eleven configurations.
+//! million operations: sequences of 500 to 1,000 for each of eleven
+//! configurations with a pool and six without.
 
 mod common;
 
-use common::run::{Op, run};
+use common::run::{Op, run, run_direct};
 use mmu_core::policy::PolicyKind;
-use mmu_core::{Access, Mode};
+use mmu_core::{Access, Mode, TlbEntry};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -46,12 +47,18 @@ fn operation() -> impl Strategy<Value = Op> {
     let write = prop_oneof![3 => Just(0u8), 1 => Just(1), 1 => Just(2)]
         .prop_flat_map(move |ws| (any::<u8>(), Just(ws), value(ws), pid()))
         .prop_map(|(index, ws, value, stid)| Op::Write { index, ws, value, stid });
+    let words = (word0(), value(1), value(2), any::<u32>(), pid());
+    let replace = (any::<u8>(), words).prop_map(|(index, (word0, word1, word2, reserved, tid))| {
+        let tid = u32::from(tid) | reserved & !0xff;
+        Op::Replace { index, entry: TlbEntry { word0, word1, word2, tid } }
+    });
     let mode = (pid(), prop_oneof![3 => Just(false), 1 => Just(true)], any::<bool>())
         .prop_map(|(pid, address_space, user)| Op::Mode(Mode { pid, address_space, user }));
     let access = (address(), prop_oneof![Just(Access::Fetch), Just(Access::Load), Just(Access::Store)])
         .prop_map(|(ea, access)| Op::Access { ea, access });
     prop_oneof![
-        30 => write,
+        25 => write,
+        5 => replace,
         15 => mode,
         60 => access,
         8 => address().prop_map(|ea| Op::Lookup { ea }),
@@ -62,6 +69,14 @@ fn operation() -> impl Strategy<Value = Op> {
 }
 
 fn sequences<const N: usize, const SLOTS: usize>(kind: PolicyKind, contexts: usize, max_page: u32) {
+    sequences_of::<N>(|ops| run::<N, SLOTS>(ops, kind, contexts, max_page));
+}
+
+fn direct<const N: usize>(contexts: usize, max_page: u32, capacity: usize) {
+    sequences_of::<N>(|ops| run_direct::<N>(ops, contexts, max_page, capacity));
+}
+
+fn sequences_of<const N: usize>(run: impl Fn(&[Op])) {
     // Checking 64 entries and 48 shadows after each write takes the oracle long.
     let cases = if N == 64 { 50 } else { 155 };
     const LENGTH: usize = 1000;
@@ -69,7 +84,7 @@ fn sequences<const N: usize, const SLOTS: usize>(kind: PolicyKind, contexts: usi
     let ops = prop::collection::vec(operation(), LENGTH / 2..LENGTH);
     TestRunner::new(config)
         .run(&ops, |ops| {
-            run::<N, SLOTS>(&ops, kind, contexts, max_page);
+            run(&ops);
             Ok(())
         })
         .unwrap();
@@ -128,4 +143,34 @@ fn sixteen_entries_plru() {
 #[test]
 fn sixteen_entries_many_contexts() {
     sequences::<16, 40>(PolicyKind::Random, 256, 16_384);
+}
+
+#[test]
+fn direct_two_entries_one_context() {
+    direct::<2>(1, 4096, 16);
+}
+
+#[test]
+fn direct_four_entries_smallest_pages() {
+    direct::<4>(3, 1024, 24);
+}
+
+#[test]
+fn direct_eight_entries_largest_pages() {
+    direct::<8>(5, 256 << 20, 24);
+}
+
+#[test]
+fn direct_eight_entries_odd_limit() {
+    direct::<8>(64, 8192, 32);
+}
+
+#[test]
+fn direct_sixteen_entries() {
+    direct::<16>(4, 4096, 40);
+}
+
+#[test]
+fn direct_sixty_four_entries_large_pages() {
+    direct::<64>(16, 16_384, 48);
 }

@@ -118,17 +118,11 @@ impl Core {
         Self::with_options(state, Options { icount, ..Options::default() })
     }
 
-    /// As [`Core::new`], with a pool of `pages` shadow pages (1 to 65,535; numbers outside are brought inside).
-    #[must_use]
-    pub fn with_shadow_pages(state: &CpuState, icount: bool, pages: usize) -> Self {
-        Self::with_options(state, Options { icount, shadow_pages: pages, ..Options::default() })
-    }
-
     pub(crate) fn build(state: &CpuState, options: Options) -> Self {
         let mut core = Self {
             state: state.clone(),
             tlb: Tlb::new(),
-            mmu: Mmu::new(options.shadow_pages, options.policy),
+            mmu: Mmu::new(options.pool),
             timers: Timers::new(),
             pending: Exception::plain(Interrupt::Program),
             npc: 0,
@@ -260,6 +254,7 @@ impl Core {
     }
 
     /// Sets MSR and everything that follows from it.
+    #[inline]
     pub(crate) fn set_msr(&mut self, value: u32) {
         let value = value & msr::ALL;
         self.state.msr = value;
@@ -268,6 +263,7 @@ impl Core {
     }
 
     /// Recomputes translation contexts after MSR, PID or a debug register changed.
+    #[inline]
     pub(crate) fn update_context(&mut self) {
         let slow_data = self.state.ccr[0] & crate::bits::ccr0::FLSTA != 0
             || self.state.dbcr[0] & dbcr0_data_events() != 0;
@@ -275,6 +271,7 @@ impl Core {
     }
 
     /// Recomputes what may interrupt after MSR, TCR or TSR changed.
+    #[inline]
     pub(crate) fn update_enables(&mut self) {
         let m = self.state.msr;
         let mut mask = attention::RESET | attention::STOP | attention::BOARD | attention::DMA;

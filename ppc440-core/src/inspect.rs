@@ -4,7 +4,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
 
+use mmu_core::Mode;
+
 use crate::core::Core;
+use crate::options::ShadowPool;
 
 /// Shadows of one guest entry that are listed; the others are counted.
 const LISTED: usize = 8;
@@ -13,16 +16,29 @@ impl Core {
     /// Which shadows are held, by the guest entry that each was made from.
     #[must_use]
     pub fn describe_shadows(&self) -> String {
-        let mut shadows: Vec<_> = self.mmu.shadows().collect();
-        shadows.sort_by_key(|(shadow, _)| (shadow.entry, shadow.context, shadow.page.ea));
-        let options = self.options();
+        let books = self.mmu.shadow();
         // Writing to a string cannot fail.
         let mut text = String::new();
-        let (held, pages, policy) = (shadows.len(), options.shadow_pages, options.policy);
+        let Some(pool) = books.pool() else {
+            for index in 0..64 {
+                let contexts = books.contexts_of(index);
+                if !contexts.is_empty() {
+                    let _ = write!(text, "entry {index} is shadowed in context");
+                    for ctx in contexts {
+                        let _ = write!(text, " {}{}", ctx.0, Who(books.mode_of(ctx)));
+                    }
+                    text.push('\n');
+                }
+            }
+            return text;
+        };
+        let mut shadows = books.pooled();
+        shadows.sort_by_key(|shadow| (shadow.entry, shadow.context, shadow.page.ea));
+        let (held, ShadowPool { pages, policy }) = (shadows.len(), pool);
         let _ = writeln!(text, "{held} of {pages} shadows in use, policy {policy}");
-        for group in shadows.chunk_by(|(a, _), (b, _)| a.entry == b.entry) {
-            let _ = writeln!(text, "entry {} is shadowed by {}", group[0].0.entry, group.len());
-            for (shadow, mode) in group.iter().take(LISTED) {
+        for group in shadows.chunk_by(|a, b| a.entry == b.entry) {
+            let _ = writeln!(text, "entry {} is shadowed by {}", group[0].entry, group.len());
+            for shadow in group.iter().take(LISTED) {
                 let page = &shadow.page;
                 let flag = |on: bool, name: char| if on { name } else { '-' };
                 let _ = write!(
@@ -36,11 +52,7 @@ impl Core {
                     flag(page.readable, 'r'),
                     shadow.context.0,
                 );
-                if let Some(mode) = mode {
-                    let who = if mode.user { "user" } else { "super" };
-                    let _ =
-                        write!(text, " (pid {:02x}, AS {}, {who})", mode.pid, u8::from(mode.address_space));
-                }
+                let _ = write!(text, "{}", Who(books.mode_of(shadow.context)));
                 text.push('\n');
             }
             if group.len() > LISTED {
@@ -68,6 +80,17 @@ impl Core {
     #[must_use]
     pub fn events_lost(&self) -> u64 {
         self.mmu.events_lost()
+    }
+}
+
+/// Whom a context stands for.
+struct Who(Option<Mode>);
+
+impl core::fmt::Display for Who {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Some(mode) = self.0 else { return Ok(()) };
+        let who = if mode.user { "user" } else { "super" };
+        write!(f, " (pid {:02x}, AS {}, {who})", mode.pid, u8::from(mode.address_space))
     }
 }
 

@@ -9,18 +9,21 @@ use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use mmu_core::policy::{AnyPolicy, PolicyKind};
 use mmu_core::trace::Outcome;
 use mmu_core::{
-    Access, ContextId, EffectiveAddress, Fault, Mode, Shadow, ShadowInfo, ShadowPage, ShadowSink, Slot,
-    Stats, Tlb, TlbEntry, Translation,
+    Access, ContextId, EffectiveAddress, Fault, Mode, PageSize, ShadowPage, ShadowSink, Stats, Tlb, TlbEntry,
+    Translation,
 };
 
 use crate::bits::{msr, storage};
+use crate::options::ShadowPool;
 use crate::record::{Recorder, Registers};
+use crate::translate::Refill;
 
+mod bookkeeping;
 pub(crate) mod linear;
 
+pub(crate) use bookkeeping::Bookkeeping;
 use linear::Linear;
 
 /// Data translations of one context.
@@ -71,11 +74,27 @@ impl FetchEntry {
     const EMPTY: Self = Self { tag: INVALID, code: 0 };
 }
 
+/// The fetch translations of one context. Guests like round addresses; the padding keeps their entries in different
+/// contexts from competing for the same lines of the host's caches.
+#[derive(Clone, Debug)]
+#[repr(C)]
+struct FetchPart {
+    _before: [u64; 24],
+    entries: [FetchEntry; FETCH],
+    _after: [u64; 16],
+}
+
+impl FetchPart {
+    const EMPTY: Self = Self { _before: [0; 24], entries: [FetchEntry::EMPTY; FETCH], _after: [0; 16] };
+}
+
 /// The sink: what the shadow bookkeeping installs and drops.
 #[derive(Debug)]
 struct Fast {
     data: Box<[[DataEntry; DATA]; PARTS]>,
-    fetch: Box<[[FetchEntry; FETCH]; PARTS]>,
+    fetch: Box<[FetchPart; PARTS]>,
+    /// Goes up whenever fetch translations are taken back.
+    fetch_losses: u32,
     /// The parts in which something was installed since they were last emptied, one bit each.
     used: u64,
     /// One bit a RAM page: decoded code of it is held.
@@ -103,6 +122,18 @@ const fn fetch_slot(ea: u32) -> usize {
     (ea >> 12) as usize % FETCH
 }
 
+/// Whether decoded code of the RAM page at `pa` is held, in a set of one bit a page.
+#[inline]
+fn is_code(code: &[u64], pa: u64) -> bool {
+    let page = pa >> 12;
+    code.get((page >> 6) as usize).is_some_and(|word| word & (1 << (page & 63)) != 0)
+}
+
+/// Of two aligned pages, the smaller lies in the larger, if they have anything in common.
+fn overlap(a: &ShadowPage, b: &ShadowPage) -> bool {
+    a.contains(b.ea) || b.contains(a.ea)
+}
+
 /// The numbers of the bits that are set.
 fn bits(mut set: u64) -> impl Iterator<Item = usize> {
     core::iter::from_fn(move || {
@@ -115,8 +146,7 @@ fn bits(mut set: u64) -> impl Iterator<Item = usize> {
 impl Fast {
     #[inline]
     fn is_code(&self, pa: u64) -> bool {
-        let page = pa >> 12;
-        self.code.get((page >> 6) as usize).is_some_and(|word| word & (1 << (page & 63)) != 0)
+        is_code(&self.code, pa)
     }
 
     /// The part of the engine's table for a part of ours.
@@ -197,11 +227,12 @@ impl Fast {
                 *entry = DataEntry::EMPTY;
             }
         }
-        for entry in &mut self.fetch[context] {
+        for entry in &mut self.fetch[context].entries {
             if cut(entry.tag) {
                 entry.tag = INVALID;
             }
         }
+        self.fetch_losses = self.fetch_losses.wrapping_add(1);
     }
 }
 
@@ -220,7 +251,7 @@ impl ShadowSink for Fast {
             recorder.dropped(page);
         }
         if page.size > 4096 {
-            self.large.retain(|held| *held != (ctx, *page));
+            self.large.retain(|(held, other)| *held != ctx || !overlap(other, page));
             self.drop_pieces(ctx, page);
             return;
         }
@@ -232,9 +263,10 @@ impl ShadowSink for Fast {
         if entry.read == tag || entry.write == tag {
             *entry = DataEntry::EMPTY;
         }
-        let entry = &mut self.fetch[context][fetch_slot(tag)];
+        let entry = &mut self.fetch[context].entries[fetch_slot(tag)];
         if entry.tag == tag {
             entry.tag = INVALID;
+            self.fetch_losses = self.fetch_losses.wrapping_add(1);
         }
     }
 
@@ -244,13 +276,14 @@ impl ShadowSink for Fast {
     }
 
     fn drop_context(&mut self, ctx: ContextId) {
+        self.fetch_losses = self.fetch_losses.wrapping_add(1);
         self.large.retain(|held| held.0 != ctx);
         self.large_contexts &= !(1 << ctx.0);
         let context = usize::from(ctx.0);
         if self.used & (1 << context) != 0 {
             self.used &= !(1 << context);
             self.data[context].fill(DataEntry::EMPTY);
-            self.fetch[context].fill(FetchEntry::EMPTY);
+            self.fetch[context].entries.fill(FetchEntry::EMPTY);
             if let Some(linear) = &mut self.linear {
                 linear.clear_part(context);
             }
@@ -258,11 +291,12 @@ impl ShadowSink for Fast {
     }
 
     fn drop_all(&mut self) {
+        self.fetch_losses = self.fetch_losses.wrapping_add(1);
         self.large.clear();
         self.large_contexts = 0;
         for context in bits(core::mem::take(&mut self.used)) {
             self.data[context].fill(DataEntry::EMPTY);
-            self.fetch[context].fill(FetchEntry::EMPTY);
+            self.fetch[context].entries.fill(FetchEntry::EMPTY);
             if let Some(linear) = &mut self.linear {
                 linear.clear_part(context);
             }
@@ -280,7 +314,7 @@ pub(crate) struct Resolved {
 }
 
 /// The parts of the table that accesses go through.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(8))]
 pub(crate) struct Parts {
     pub(crate) data: u32,
@@ -309,10 +343,13 @@ const UNSELECTED: u32 = u32::MAX;
 /// Selections that are remembered: Linux goes back and forth between a few for each process.
 pub(crate) const SELECTIONS: usize = 16;
 
+/// The bit of a key that says that every data access must be looked at.
+const SLOW_DATA: u32 = 1 << 8;
+
 /// The key of PID and MSR.
 #[inline(always)]
 const fn selection_key(pid: u8, machine: u32, slow_data: bool) -> u32 {
-    pid as u32 | (machine & (msr::PR | msr::IS | msr::DS)) << 8 | (slow_data as u32) << 8
+    pid as u32 | (machine & (msr::PR | msr::IS | msr::DS)) << 8 | if slow_data { SLOW_DATA } else { 0 }
 }
 
 /// Where a selection is remembered: by the low bits of PID, with PR (bit 22 of the key) mixed in.
@@ -324,8 +361,7 @@ const fn selection_slot(key: u32) -> usize {
 /// The core's MMU: shadow bookkeeping, direct-mapped table and the current contexts.
 #[derive(Debug)]
 pub(crate) struct Mmu {
-    shadow: Shadow<Vec<Slot>, AnyPolicy>,
-    policy: PolicyKind,
+    shadow: Bookkeeping,
     fast: Fast,
     /// Which of `selections` holds.
     pub(crate) now: u32,
@@ -341,10 +377,9 @@ pub(crate) struct Mmu {
 }
 
 impl Mmu {
-    /// A pool of `pages` shadows, 1 to 65,535, under `policy`.
-    pub(crate) fn new(pages: usize, policy: PolicyKind) -> Self {
+    pub(crate) fn new(pool: Option<ShadowPool>) -> Self {
         let data = vec![[DataEntry::EMPTY; DATA]; PARTS].into_boxed_slice();
-        let fetch = vec![[FetchEntry::EMPTY; FETCH]; PARTS].into_boxed_slice();
+        let fetch = vec![FetchPart::EMPTY; PARTS].into_boxed_slice();
         let mode = Mode { pid: 0, address_space: false, user: false };
         let nothing = Selection {
             key: UNSELECTED,
@@ -357,14 +392,14 @@ impl Mmu {
             data_context: ContextId(0),
         };
         let mut mmu = Self {
-            shadow: Shadow::new(vec![Slot::EMPTY; pages.clamp(1, 65_535)], CONTEXTS, policy.into()),
-            policy,
+            shadow: Bookkeeping::new(pool, CONTEXTS),
             fast: Fast {
                 data: data.try_into().unwrap_or_else(|_| unreachable!()),
                 fetch: fetch.try_into().unwrap_or_else(|_| unreachable!()),
                 used: 0,
                 code: Vec::new(),
                 limit: u64::MAX,
+                fetch_losses: 0,
                 linear: None,
                 base: 0,
                 large: Vec::new(),
@@ -382,7 +417,7 @@ impl Mmu {
     }
 
     /// Selects the contexts of (PID, MSR). With `slow_data` every data access takes the slow path.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn set_mode(&mut self, pid: u8, machine: u32, slow_data: bool) {
         let key = selection_key(pid, machine, slow_data);
         let slot = selection_slot(key);
@@ -421,7 +456,7 @@ impl Mmu {
             key: selection_key(pid, machine, slow_data),
             parts: Parts { data: data as u32, fetch: fetch as u32 },
             data_table: self.fast.linear_part(data).map_or(0, |part| part.as_ptr() as usize),
-            fetch_table: self.fast.fetch[fetch].as_ptr() as usize,
+            fetch_table: self.fast.fetch[fetch].entries.as_ptr() as usize,
             fetch_mode,
             data_mode,
             fetch_context,
@@ -475,14 +510,14 @@ impl Mmu {
     /// The code cache's number of the page that holds `ea`, if the table has it.
     #[inline(always)]
     pub(crate) fn fast_fetch(&self, ea: u32) -> Option<u32> {
-        let entry = &self.fast.fetch[self.parts.fetch as usize % PARTS][fetch_slot(ea)];
+        let entry = &self.fast.fetch[self.parts.fetch as usize % PARTS].entries[fetch_slot(ea)];
         (entry.tag == ea & !0xFFF).then_some(entry.code)
     }
 
     /// Records that the page that holds `ea` in the current fetch context is the code cache's page `code`.
     pub(crate) fn install_fetch(&mut self, ea: u32, code: u32) {
         if !self.bypass && !self.recording {
-            self.fast.fetch[self.parts.fetch as usize % PARTS][fetch_slot(ea)] =
+            self.fast.fetch[self.parts.fetch as usize % PARTS].entries[fetch_slot(ea)] =
                 FetchEntry { tag: ea & !0xFFF, code };
             self.fast.used |= 1 << self.parts.fetch;
         }
@@ -490,19 +525,31 @@ impl Mmu {
 
     /// Forgets every fetch translation to the code cache's page `code`.
     pub(crate) fn forget_fetch(&mut self, code: u32) {
+        self.fast.fetch_losses = self.fast.fetch_losses.wrapping_add(1);
         for context in bits(self.fast.used) {
-            let part = &mut self.fast.fetch[context];
+            let part = &mut self.fast.fetch[context].entries;
             for entry in part.iter_mut().filter(|entry| entry.code == code) {
                 entry.tag = INVALID;
             }
         }
     }
 
+    /// Where the current parts lie in memory.
+    #[inline]
+    pub(crate) fn tables(&self) -> (usize, usize) {
+        let selection = self.selection();
+        if self.parts == selection.parts {
+            return (selection.data_table, selection.fetch_table);
+        }
+        let (data, fetch) = self.parts();
+        (data.as_ptr() as usize, fetch.as_ptr() as usize)
+    }
+
     /// The current parts of the engine's table of data translations (empty without one) and of the fetch translations.
-    pub(crate) fn parts(&self) -> (&[u64], &[FetchEntry]) {
+    fn parts(&self) -> (&[u64], &[FetchEntry]) {
         (
             self.fast.linear_part(self.parts.data as usize).unwrap_or(&[]),
-            &self.fast.fetch[self.parts.fetch as usize % PARTS],
+            &self.fast.fetch[self.parts.fetch as usize % PARTS].entries,
         )
     }
 
@@ -510,21 +557,31 @@ impl Mmu {
     /// Everything that is known is forgotten.
     pub(crate) fn use_linear(&mut self, words: Vec<u64>) {
         let linear = Linear::new(words);
-        let contexts = linear.parts().saturating_sub(1).clamp(1, CONTEXTS);
-        let (pages, policy) = self.shape();
         self.invalidate_all();
-        self.shadow = Shadow::new(vec![Slot::EMPTY; pages], contexts, policy.into());
         self.fast.linear = (linear.parts() > 1).then_some(linear);
+        self.keep_books(self.pool());
+    }
+
+    /// Begins anew with other books.
+    fn keep_books(&mut self, pool: Option<ShadowPool>) {
+        self.invalidate_all();
+        let contexts =
+            self.fast.linear.as_ref().map_or(CONTEXTS, |linear| (linear.parts() - 1).min(CONTEXTS));
+        self.shadow = Bookkeeping::new(pool, contexts);
         let Selection { fetch_mode, data_mode, key, .. } = *self.selection();
         for selection in &mut self.selections {
             selection.key = UNSELECTED;
         }
-        let slow_data = key & 1 << 8 != 0;
         let now = registers(fetch_mode, data_mode);
         let flag = |on: bool, bit: u32| if on { bit } else { 0 };
         let machine =
             flag(now.user, msr::PR) | flag(now.instruction_space, msr::IS) | flag(now.data_space, msr::DS);
-        self.set_mode(now.pid, machine, slow_data);
+        self.set_mode(now.pid, machine, key & SLOW_DATA != 0);
+    }
+
+    /// The pool of shadows, if there is one.
+    pub(crate) fn pool(&self) -> Option<ShadowPool> {
+        self.shadow.pool()
     }
 
     /// All words of the engine's table.
@@ -580,11 +637,59 @@ impl Mmu {
         Ok(Resolved { pa, attributes: page.attributes.0, block: page.size.min(4096) })
     }
 
+    /// Answers a miss of the engine's table from the guest's TLB, if nothing else is to be done. The common page, 4 KB of
+    /// RAM in nobody's way, takes the shortest way.
+    #[inline]
+    pub(crate) fn refill(&mut self, tlb: &Tlb, ea: u32, store: bool) -> Refill {
+        let Bookkeeping::Direct(shadow) = &mut self.shadow else { return Refill::Other };
+        let part = self.parts.data as usize;
+        let Some(linear) = &mut self.fast.linear else { return Refill::Other };
+        if part == SLOW {
+            return Refill::Other;
+        }
+        let selection = &self.selections[self.now as usize % SELECTIONS];
+        let (mode, ctx) = (selection.data_mode, selection.data_context);
+        let Some(index) = shadow.find(tlb, mode, EffectiveAddress(ea)) else { return Refill::Missed };
+        let entry = tlb.entry(index);
+        let (read, write) = (entry.readable(mode.user), entry.writable(mode.user));
+        let special = entry.word2 & (storage::E | storage::W | storage::I) != 0;
+        let pa = u64::from(entry.erpn()) << 32 | u64::from(entry.word1 & !0xFFF);
+        if entry.size() != Some(PageSize::K4)
+            || tlb.uses(PageSize::K1)
+            || special
+            || !read
+            || (store && !write)
+            || pa >= self.fast.limit
+        {
+            return self.refill_any(tlb, ea, store);
+        }
+        let code = is_code(&self.fast.code, pa);
+        shadow.hold(ctx, index);
+        linear.set(part, ea, pa.wrapping_add(self.fast.base), true, write && !code);
+        self.fast.used |= 1 << part;
+        if store && code { Refill::Other } else { Refill::Ready }
+    }
+
+    #[cold]
+    fn refill_any(&mut self, tlb: &Tlb, ea: u32, store: bool) -> Refill {
+        let access = if store { Access::Store } else { Access::Load };
+        match self.resolve(tlb, ea, access) {
+            Ok(_) => {
+                let part = self.parts.data as usize;
+                let answers = self.fast.linear.as_ref().is_some_and(|linear| linear.has(part, ea, store));
+                if answers { Refill::Ready } else { Refill::Other }
+            }
+            Err(_) => Refill::Other,
+        }
+    }
+
     /// Brings the page of a data access that will come into the table, if the guest's TLB has it.
     pub(crate) fn anticipate(&mut self, tlb: &Tlb, ea: u32, access: Access) {
         if !self.bypass && !self.recording {
             // A fault is found again, and delivered, by the access itself.
-            let _ = self.resolve(tlb, ea, access);
+            if self.fast.linear.is_none() || self.refill(tlb, ea, access == Access::Store) == Refill::Other {
+                let _ = self.resolve(tlb, ea, access);
+            }
         }
     }
 
@@ -603,7 +708,8 @@ impl Mmu {
 
     /// Records everything from now on.
     pub(crate) fn record(&mut self, tlb: &Tlb, sp: u32) {
-        self.invalidate_all();
+        // A trace tells what a pool does.
+        self.keep_books(Some(self.pool().unwrap_or_default()));
         let registers = registers(self.selection().fetch_mode, self.selection().data_mode);
         self.fast.recorder = Some(Box::new(Recorder::new(tlb, registers, sp)));
         self.recording = true;
@@ -620,16 +726,33 @@ impl Mmu {
         self.fast.recorder.as_ref().map_or(0, |recorder| recorder.lost())
     }
 
-    /// Every shadow and the mode that its context stands for.
-    pub(crate) fn shadows(&self) -> impl Iterator<Item = (ShadowInfo, Option<Mode>)> + '_ {
-        self.shadow.iter().map(|shadow| (shadow, self.shadow.mode_of(shadow.context)))
+    /// Who shadows what.
+    pub(crate) fn shadow(&self) -> &Bookkeeping {
+        &self.shadow
     }
 
+    #[inline(always)]
     pub(crate) fn tlbwe(&mut self, tlb: &mut Tlb, index: u8, ws: u8, value: u32, stid: u8) {
+        if let Bookkeeping::Direct(shadow) = &mut self.shadow {
+            // What is recorded is in a pool.
+            shadow.tlbwe(tlb, index, ws, value, stid, &mut self.fast);
+        } else {
+            self.tlbwe_pooled(tlb, index, ws, value, stid);
+        }
+    }
+
+    #[inline(never)]
+    fn tlbwe_pooled(&mut self, tlb: &mut Tlb, index: u8, ws: u8, value: u32, stid: u8) {
         if let Some(recorder) = &mut self.fast.recorder {
             recorder.write(index, ws, value, stid);
         }
         self.shadow.tlbwe(tlb, index, ws, value, stid, &mut self.fast);
+    }
+
+    /// Goes up whenever fetch translations are taken back.
+    #[inline]
+    pub(crate) fn fetch_losses(&self) -> u32 {
+        self.fast.fetch_losses
     }
 
     pub(crate) fn set_entry(&mut self, tlb: &mut Tlb, index: u8, entry: TlbEntry) {
@@ -646,15 +769,10 @@ impl Mmu {
         self.shadow.invalidate_all(&mut self.fast);
     }
 
-    /// The pool's size and policy.
-    pub(crate) fn shape(&self) -> (usize, PolicyKind) {
-        (self.shadow.capacity(), self.policy)
-    }
-
     /// Tells the policy where the guest runs: worth calling before what may be a fill.
     #[inline]
     pub(crate) fn hint(&mut self, pc: u32, sp: u32) {
-        self.shadow.hint(EffectiveAddress(pc), EffectiveAddress(sp));
+        self.shadow.hint(pc, sp);
         if let Some(recorder) = &mut self.fast.recorder {
             recorder.set_stack(sp);
         }

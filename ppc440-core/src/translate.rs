@@ -11,12 +11,11 @@ use alloc::vec::Vec;
 
 use mmu_core::Access;
 
-use crate::bits::{mmucr, storage};
+use crate::bits::{esr, mmucr, storage};
 use crate::bus::Bus;
 use crate::core::{Core, Flow, Stop};
 use crate::exception::Interrupt;
 use crate::mmu::{FETCH, FetchEntry, Selection, linear};
-use crate::op::Op;
 
 /// Where [`Core::registers`] begins in a [`Core`], in bytes.
 pub const STATE_OFFSET: usize = core::mem::offset_of!(Core, state);
@@ -27,10 +26,10 @@ pub const STATE_OFFSET: usize = core::mem::offset_of!(Core, state);
 pub mod data_table {
     use super::linear;
 
-    /// Words of one context: those for loads, then those for stores. What may be stored to may be loaded from, too.
+    /// Words of one context: those for loads, then, at [`STORES`], those for stores. What may be stored to may be loaded from, too.
     pub const PART: usize = linear::PART;
     /// Offset in bytes of the words for stores.
-    pub const STORES: usize = linear::PAGES * 8;
+    pub const STORES: usize = linear::STORES * 8;
 }
 
 /// The table of fetch translations of the current context: a `u32` effective page address, then a `u32` that the
@@ -81,6 +80,17 @@ pub mod selection {
 /// [`EXT`](crate::bus::attention::EXT) in it and does nothing else; setting EE is the core's affair.
 pub const ATTENTION_MASK: usize = core::mem::offset_of!(Core, attention_mask);
 
+/// What [`Core::refill`] found out about a data access that the data table could not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refill {
+    /// The table answers it now.
+    Ready,
+    /// No entry of the guest's TLB matches: the access is a data TLB error.
+    Missed,
+    /// Its semantics must tell.
+    Other,
+}
+
 const _: () = assert!(
     core::mem::offset_of!(FetchEntry, tag) == 0
         && core::mem::offset_of!(FetchEntry, code) == 4
@@ -93,8 +103,8 @@ impl Core {
     #[must_use]
     #[inline]
     pub fn tables(&self) -> (*const u8, *const u8) {
-        let (data, fetch) = self.mmu.parts();
-        (data.as_ptr().cast(), fetch.as_ptr().cast())
+        let (data, fetch) = self.mmu.tables();
+        (core::ptr::with_exposed_provenance(data), core::ptr::with_exposed_provenance(fetch))
     }
 
     /// Keeps a [`data_table`] in `words`, which must all be 0: one [`PART`](data_table::PART) for each context, and one
@@ -261,14 +271,49 @@ impl Core {
         self.mmu.forget_fetch(page);
     }
 
-    /// tlbwe in supervisor state, with a word number of 0 to 2. The page that holds `pc` may be fetched from elsewhere
-    /// afterwards.
+    /// A load or store of `len` bytes at `ea` that the data table does not answer: brings its page into the table, if the
+    /// guest's TLB has it and the table may.
     #[inline]
-    pub fn write_tlb(&mut self, op: Op) {
-        let index = (self.state.gpr[op.ra()] & 63) as u8;
+    pub fn refill(&mut self, ea: u32, len: u32, store: bool) -> Refill {
+        match self.mmu.refill(&self.tlb, ea, store) {
+            Refill::Ready if (ea & 0xFFF) + len > 4096 => Refill::Other,
+            refill => refill,
+        }
+    }
+
+    /// Takes the data TLB error of the access at `ea` by the instruction at `pc`, with this ESR.
+    #[inline]
+    pub fn data_tlb_error(&mut self, ea: u32, cause: u32) {
+        if self.state.pc != self.seq_pc {
+            self.chain = 0;
+        }
+        self.account();
+        let pc = self.state.pc;
+        self.missed = Some((pc, ea, cause & esr::ST != 0));
+        self.deliver_as(Interrupt::DataTlb, Some(cause), Some(ea), pc);
+        self.at_boundary = true;
+    }
+
+    /// rfi in supervisor state.
+    #[inline]
+    pub fn return_from_interrupt(&mut self) {
+        // What comes next is the same for every flow that goes on elsewhere.
+        let _ = self.return_from(self.state.srr);
+        self.retired = self.retired_exactly() + 1;
+        self.state.pc = self.npc;
+        self.seq_pc = self.npc;
+        self.chain = 0;
+        self.at_boundary = true;
+    }
+
+    /// tlbwe in supervisor state: word `ws` (0 to 2) of entry `index` (modulo 64) <- `value`. False if a page may be fetched
+    /// from elsewhere now.
+    #[inline(always)]
+    pub fn write_tlb(&mut self, index: u32, ws: u8, value: u32) -> bool {
         let stid = (self.state.mmucr & mmucr::STID) as u8;
-        let value = self.state.gpr[op.rt()];
-        self.mmu.tlbwe(&mut self.tlb, index, op.rb() as u8, value, stid);
+        let losses = self.mmu.fetch_losses();
+        self.mmu.tlbwe(&mut self.tlb, (index & 63) as u8, ws, value, stid);
+        self.mmu.fetch_losses() == losses
     }
 
     /// Whether the page that holds `pc` is still fetched from RAM page number `page` in the current context, as far as

@@ -7,7 +7,7 @@ use ppc440_core::bits::{msr, tcr};
 use ppc440_core::core::{Core, Stop};
 use ppc440_core::flat::FlatBus;
 use ppc440_core::interp::Interpreter;
-use ppc440_core::options::{Options, PolicyKind};
+use ppc440_core::options::{Options, PolicyKind, ShadowPool};
 use ppc440_core::state::CpuState;
 use proptest::prelude::*;
 
@@ -179,13 +179,14 @@ proptest! {
     #[test]
     fn running_in_slices_equals_stepping(
         case in case(),
-        shadow_pages in prop::sample::select(vec![1usize, 2, 5, 4096]),
+        shadow_pages in prop::sample::select(vec![0usize, 0, 1, 2, 5, 4096]),
         policy in prop::sample::select(PolicyKind::ALL.to_vec()),
         record in prop::bool::weighted(0.2),
     ) {
         let (state, mut run_bus) = machine(&case);
         let mut step_bus = run_bus.clone();
-        let options = Options { icount: true, shadow_pages, policy };
+        let pool = (shadow_pages != 0).then_some(ShadowPool { pages: shadow_pages, policy });
+        let options = Options { icount: true, pool };
         let mut runner = Interpreter::new(Core::with_options(&state, options));
         if record {
             runner.core_mut().record_tlb();

@@ -47,6 +47,23 @@ pub(crate) const CODES: [u64; 16] = {
     codes
 };
 
+/// For eight bits, one of each field (field 0 the lowest): the register with each at the end of its field.
+pub(crate) const SPREAD: [u32; 256] = {
+    let mut table = [0; 256];
+    let mut bits = 0;
+    while bits < 256 {
+        let mut field = 0;
+        while field < 8 {
+            if bits >> field & 1 != 0 {
+                table[bits] |= 1 << (28 - 4 * field);
+            }
+            field += 1;
+        }
+        bits += 1;
+    }
+    table
+};
+
 /// The register from the numbers of its fields.
 pub(crate) fn pack(fields: &[u64; 8]) -> u32 {
     fields.iter().fold(0, |cr, &value| cr << 4 | field(value))

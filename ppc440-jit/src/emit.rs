@@ -431,15 +431,14 @@ impl Emitter {
     pub(crate) fn cmov64(&mut self, cond: Cond, to: Reg, from: Reg) {
         self.rr(0, true, &[0x0F, 0x40 | cond as u8], to.0, from.0, None);
     }
-    /// CF <- bit `bit` of the register.
-    pub(crate) fn bit_test64(&mut self, reg: Reg, bit: u8) {
-        self.rr(0, true, &[0x0F, 0xBA], 4, reg.0, None);
-        self.byte(bit);
-    }
     /// CF <- bit `bit` of the word at `from`.
     pub(crate) fn bit_test_mem(&mut self, from: Mem, bit: u8) {
         self.rm(0, false, &[0x0F, 0xBA], 4, from, None);
         self.byte(bit);
+    }
+    /// CF <- 1.
+    pub(crate) fn set_carry(&mut self) {
+        self.byte(0xF9);
     }
     /// CF <- not CF.
     pub(crate) fn complement_carry(&mut self) {
@@ -488,6 +487,20 @@ impl Emitter {
     }
     pub(crate) fn sse_mem(&mut self, prefix: u8, opcode: u8, to: Xmm, from: Mem) {
         self.rm(prefix, false, &[0x0F, opcode], to.0, from, None);
+    }
+    /// Two words of `to`, then two of `from`, as the pairs of bits in `which` say (SHUFPS).
+    pub(crate) fn shuffle_words(&mut self, to: Xmm, from: Xmm, which: u8) {
+        self.sse(0, 0xC6, to, from);
+        self.byte(which);
+    }
+    /// Each word of `reg` shifted left (PSLLD).
+    pub(crate) fn shift_words_left(&mut self, reg: Xmm, by: u8) {
+        self.rr(0x66, false, &[0x0F, 0x72], 6, reg.0, None);
+        self.byte(by);
+    }
+    /// `to` <- the signs of the sixteen bytes (PMOVMSKB).
+    pub(crate) fn signs_of_bytes(&mut self, to: Reg, from: Xmm) {
+        self.rr(0x66, false, &[0x0F, 0xD7], to.0, from.0, None);
     }
     /// Stores the low 64 bits.
     pub(crate) fn store_double(&mut self, to: Mem, from: Xmm) {

@@ -8,11 +8,17 @@ use core::ffi::c_void;
 use ppc440_core::core::{Core, Flow};
 use ppc440_core::exec::{self, Handler};
 use ppc440_core::op::Op;
+use ppc440_core::translate::Refill;
 
 use crate::condition;
 use crate::frame::ANCHOR;
 use crate::machine::{DirectRam, Jit, Located};
-use crate::translate::{Place, pauses};
+use crate::translate::{AccessKind, Place, pauses};
+
+/// What [`access`] returns if the access shall be tried again.
+pub(crate) const AGAIN: usize = 1;
+/// What [`write_tlb`] returns, with the place, if the block must not go on.
+const LOST: u64 = 1 << 32;
 
 /// Runs translated code at host address `host` until it leaves.
 pub(crate) fn enter<B: DirectRam>(jit: &mut Jit<B>, bus: &mut B, host: usize) {
@@ -65,7 +71,10 @@ unsafe fn xcr0() -> u64 {
 pub(crate) struct Entries {
     pub(crate) call: usize,
     pub(crate) slow: usize,
+    pub(crate) access: usize,
     pub(crate) write_tlb: usize,
+    pub(crate) lost_page: usize,
+    pub(crate) return_from_interrupt: usize,
     pub(crate) call_and_end: usize,
     pub(crate) leave: usize,
     pub(crate) lookup: usize,
@@ -76,7 +85,10 @@ pub(crate) fn entries<B: DirectRam>() -> Entries {
     Entries {
         call: call::<B> as *const () as usize,
         slow: slow::<B> as *const () as usize,
+        access: access::<B> as *const () as usize,
         write_tlb: write_tlb::<B> as *const () as usize,
+        lost_page: lost_page::<B> as *const () as usize,
+        return_from_interrupt: return_from_interrupt::<B> as *const () as usize,
         call_and_end: call_and_end::<B> as *const () as usize,
         leave: leave::<B> as *const () as usize,
         lookup: lookup::<B> as *const () as usize,
@@ -141,10 +153,33 @@ extern "sysv64" fn slow<B: DirectRam>(owner: *mut c_void, place: u32) -> usize {
     jit.called(bus, flow, at.block, pauses(at.word))
 }
 
-extern "sysv64" fn write_tlb<B: DirectRam>(owner: *mut c_void, place: u32, word: u32) -> usize {
+extern "sysv64" fn access<B: DirectRam>(owner: *mut c_void, what: u64, ea: u32) -> usize {
     // SAFETY: called by translated code.
     let (jit, bus) = unsafe { borrow::<B>(owner) };
-    jit.wrote_tlb(bus, Place(place), Op::new(word))
+    let (place, kind) = (what as u32, AccessKind((what >> 32) as u32));
+    match jit.frame.core.refill(ea, kind.len(), kind.is_store()) {
+        Refill::Ready if kind.may_retry() => AGAIN,
+        Refill::Missed => jit.missed(bus, Place(place), ea, kind.esr()),
+        _ => slow::<B>(owner, place),
+    }
+}
+
+extern "sysv64" fn write_tlb<B: DirectRam>(owner: *mut c_void, place: u32, value: u32, which: u32) -> u64 {
+    // SAFETY: called by translated code.
+    let (jit, _) = unsafe { borrow::<B>(owner) };
+    if jit.write_tlb(Place(place), value, which) { 0 } else { LOST | u64::from(place) }
+}
+
+extern "sysv64" fn lost_page<B: DirectRam>(owner: *mut c_void, place: u32) -> usize {
+    // SAFETY: called by translated code.
+    let (jit, bus) = unsafe { borrow::<B>(owner) };
+    jit.lost_page(bus, Place(place))
+}
+
+extern "sysv64" fn return_from_interrupt<B: DirectRam>(owner: *mut c_void, place: u32) -> usize {
+    // SAFETY: called by translated code.
+    let (jit, bus) = unsafe { borrow::<B>(owner) };
+    jit.return_from_interrupt(bus, Place(place))
 }
 
 extern "sysv64" fn call_and_end<B: DirectRam>(owner: *mut c_void, place: u32, handler: usize) -> usize {

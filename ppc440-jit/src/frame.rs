@@ -11,8 +11,9 @@ use ppc440_core::translate::{ATTENTION_MASK, STATE_OFFSET, fetch_table, selectio
 
 use crate::cache::{JUMPS, JumpEntry};
 use crate::emit::{
-    Alu, Cond, Emitter, Mem, R11, R12, R13, R14, R15, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, Reg, Shift,
+    Alu, Cond, Emitter, Mem, R11, R12, R13, R14, R15, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, Reg, Shift, Xmm,
 };
+use crate::enter::AGAIN;
 use crate::translate::{FIXED, gpr_place, state};
 
 /// RBP points this far into the guest's registers.
@@ -43,14 +44,24 @@ pub(crate) struct Frame {
     /// FPCC of a comparison after that, which is not yet in the FPSCR either (0: none).
     pub(crate) float_compared: u32,
     pub(crate) float_operands: [u64; 3],
+    /// [`SPREAD`](crate::condition::SPREAD)
+    pub(crate) spread: [u32; 256],
     /// The argument of the functions below.
     pub(crate) owner: *mut c_void,
     /// `fn(owner, place, handler) -> 0 or where to go on`; see [`Place`](crate::translate::Place).
     pub(crate) call: usize,
     /// `fn(owner, place) -> 0 or where to go on`.
     pub(crate) slow: usize,
-    /// `fn(owner, place, word) -> 0 or where to go on`: tlbwe.
+    /// `fn(owner, place | kind << 32, ea) -> 0, AGAIN or where to go on`: a load or store that the table does not answer;
+    /// see [`AccessKind`](crate::translate::AccessKind).
+    pub(crate) access: usize,
+    /// `fn(owner, place, value, index | ws << 8) -> 0, or the place with a bit above it`: tlbwe. Leaves the guest's
+    /// registers alone.
     pub(crate) write_tlb: usize,
+    /// `fn(owner, place) -> where to go on`: after a tlbwe that took the block's page away.
+    pub(crate) lost_page: usize,
+    /// `fn(owner, place) -> where to go on`: rfi.
+    pub(crate) return_from_interrupt: usize,
     /// `fn(owner, place, handler) -> where to go on`.
     pub(crate) call_and_end: usize,
     /// `fn(owner, site) -> where to go on`.
@@ -120,8 +131,14 @@ pub(crate) struct Stubs {
     pub(crate) call: usize,
     /// Called with a place in EAX.
     pub(crate) slow: usize,
-    /// Called with a place in EAX and the instruction, a tlbwe, in ECX.
+    /// Called with a place and, above it, the kind of access in RAX, and its effective address in EDX. Sets the carry
+    /// flag if the access shall be tried again.
+    pub(crate) access: usize,
+    /// Called with a place in EAX, the value in EDX and, in ECX, which word of which entry. Keeps the registers that always
+    /// hold a guest register.
     pub(crate) write_tlb: usize,
+    /// Jumped to with a place in EAX.
+    pub(crate) return_from_interrupt: usize,
     /// Jumped to with a place in EAX and the address of the semantics in RCX.
     pub(crate) call_and_end: usize,
     /// Jumped to with a site in EAX.
@@ -176,9 +193,49 @@ pub(crate) fn fixed_code() -> (alloc::vec::Vec<u8>, Stubs) {
     stubs.wait = e.here();
     called(&mut e, frame_field!(wait));
 
+    stubs.access = e.here();
+    e.alu64_imm(Alu::Sub, RSP, 8);
+    spill(&mut e);
+    e.mov64(RSI, RAX);
+    e.load64(RDI, frame_field!(owner));
+    e.call_mem(frame_field!(access));
+    reload(&mut e);
+    e.alu64_imm(Alu::Add, RSP, 8);
+    e.test64(RAX, RAX);
+    let not_done = e.jump_if(Cond::NotEqual);
+    // The carry flag is clear.
+    e.ret();
+    e.bind_here(not_done);
+    e.alu64_imm(Alu::Cmp, RAX, AGAIN as u32);
+    let elsewhere = e.jump_if(Cond::NotEqual);
+    e.set_carry();
+    e.ret();
+    e.bind_here(elsewhere);
+    e.alu64_imm(Alu::Add, RSP, 8);
+    e.jump_reg(RAX);
+
+    // Nothing of the guest's is looked at but what is passed, so only what the call may destroy is saved.
     stubs.write_tlb = e.here();
-    e.mov64(RDX, RCX);
-    called(&mut e, frame_field!(write_tlb));
+    e.alu64_imm(Alu::Sub, RSP, 8);
+    for (host, gpr) in FIXED {
+        e.store(gpr_place(gpr), host);
+    }
+    e.mov(RSI, RAX);
+    e.load64(RDI, frame_field!(owner));
+    e.call_mem(frame_field!(write_tlb));
+    for (host, gpr) in FIXED {
+        e.load(host, gpr_place(gpr));
+    }
+    e.alu64_imm(Alu::Add, RSP, 8);
+    e.test64(RAX, RAX);
+    let lost = e.jump_if(Cond::NotEqual);
+    e.ret();
+    e.bind_here(lost);
+    e.alu64_imm(Alu::Add, RSP, 8);
+    ask(&mut e, frame_field!(lost_page));
+
+    stubs.return_from_interrupt = e.here();
+    ask(&mut e, frame_field!(return_from_interrupt));
 
     stubs.call_and_end = e.here();
     e.mov64(RDX, RCX);
@@ -187,24 +244,8 @@ pub(crate) fn fixed_code() -> (alloc::vec::Vec<u8>, Stubs) {
     stubs.leave = e.here();
     ask(&mut e, frame_field!(leave));
 
-    // Bit by bit, through the carry flag.
     stubs.pack = e.here();
-    for field in 0..8 {
-        e.load64(RCX, cr_field(field));
-        e.bit_test64(RCX, 62);
-        e.alu(Alu::Adc, RAX, RAX);
-        e.test64(RCX, RCX);
-        e.set(Cond::Greater, RDX);
-        e.bit_test64(RDX, 0);
-        e.alu(Alu::Adc, RAX, RAX);
-        e.alu_imm(Alu::Cmp, RCX, 1);
-        e.alu(Alu::Adc, RAX, RAX);
-        e.mov64(RDX, RCX);
-        e.shift64_imm(Shift::Shr, RDX, 1);
-        e.alu64(Alu::Xor, RDX, RCX);
-        e.bit_test64(RDX, 60);
-        e.alu(Alu::Adc, RAX, RAX);
-    }
+    pack(&mut e);
     e.ret();
 
     stubs.unpack = e.here();
@@ -245,6 +286,74 @@ pub(crate) fn fixed_code() -> (alloc::vec::Vec<u8>, Stubs) {
     stubs.indirect_slow = e.here();
     ask(&mut e, frame_field!(lookup));
     (e.code, stubs)
+}
+
+/// EAX <- CR. Each kind of bit of all eight fields becomes eight signs, which a table spreads over the fields.
+///
+/// ```text
+/// high, low = the words of the fields; zero = (low == 0)
+/// LT = sign of 2 * high; SO = sign of 4 * (high ^ 2 * high); EQ = zero
+/// GT = not sign of (high | zero & (high == 0))
+/// EAX = 8 * spread[LT] + 4 * spread[GT] + 2 * spread[EQ] + spread[SO]
+/// ```
+fn pack(e: &mut Emitter) {
+    const WORDS: u8 = 0x66;
+    const LOAD: u8 = 0xF3;
+    const MOVE: u8 = 0x6F;
+    const EQUAL: u8 = 0x76;
+    const AND: u8 = 0xDB;
+    const OR: u8 = 0xEB;
+    const XOR: u8 = 0xEF;
+    const ADD: u8 = 0xFE;
+    const TO_HALVES: u8 = 0x6B;
+    const TO_BYTES: u8 = 0x63;
+    let [high0, high4, low0, low4, t0, t4, nought] = [0, 1, 2, 3, 4, 5, 6].map(Xmm);
+    let spread = |index: Reg| Mem::indexed(RBP, index, 2, offset_of!(Frame, spread) as i32 - ANCHOR as i32);
+    for (high, low, more, first) in [(high0, low0, t0, 0), (high4, low4, t4, 4)] {
+        e.sse_mem(LOAD, MOVE, high, cr_field(first));
+        e.sse_mem(LOAD, MOVE, more, cr_field(first + 2));
+        e.sse(WORDS, MOVE, low, high);
+        e.shuffle_words(high, more, 0xDD);
+        e.shuffle_words(low, more, 0x88);
+    }
+    e.sse(WORDS, XOR, nought, nought);
+    for (high, low, t) in [(high0, low0, t0), (high4, low4, t4)] {
+        e.sse(WORDS, EQUAL, low, nought);
+        e.sse(WORDS, MOVE, t, high);
+        e.sse(WORDS, EQUAL, t, nought);
+        e.sse(WORDS, AND, t, low);
+        e.sse(WORDS, OR, t, high);
+    }
+    e.sse(WORDS, TO_HALVES, low0, low4);
+    e.sse(WORDS, TO_HALVES, t0, t4);
+    e.sse(WORDS, TO_BYTES, t0, low0);
+    e.signs_of_bytes(RDX, t0);
+    for (high, t) in [(high0, t0), (high4, t4)] {
+        e.sse(WORDS, MOVE, t, high);
+        e.sse(WORDS, ADD, t, t);
+        e.sse(WORDS, XOR, high, t);
+        e.shift_words_left(high, 2);
+    }
+    e.sse(WORDS, TO_HALVES, t0, t4);
+    e.sse(WORDS, TO_HALVES, high0, high4);
+    e.sse(WORDS, TO_BYTES, t0, high0);
+    e.signs_of_bytes(RAX, t0);
+    // From the lowest byte on: not GT, EQ; LT, SO. Then GT, EQ, SO in EDX.
+    e.movzx8(RCX, RAX);
+    e.load(RCX, spread(RCX));
+    e.shift_imm(Shift::Shr, RAX, 8);
+    e.shift_imm(Shift::Shl, RAX, 16);
+    e.alu(Alu::Or, RDX, RAX);
+    e.alu_imm(Alu::Xor, RDX, 0xFF);
+    for byte in 0..3 {
+        e.movzx8(RAX, RDX);
+        e.load(RAX, spread(RAX));
+        e.lea(RCX, Mem::indexed(RAX, RCX, 1, 0));
+        if byte < 2 {
+            e.shift_imm(Shift::Shr, RDX, 8);
+        }
+    }
+    e.mov(RAX, RCX);
 }
 
 /// Calls the function at `function` with the owner, EAX and RDX as its arguments, and goes where it says.

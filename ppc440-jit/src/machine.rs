@@ -45,7 +45,7 @@ fn float_outcome(op: Op, before: Fpscr, [a, b, c]: [u64; 3]) -> Fpscr {
 
 /// Contexts of (PID, AS, PR) whose translations live side by side. Each has a part of the data table, of which only what
 /// is used is ever touched.
-const CONTEXTS: usize = 31;
+const CONTEXTS: usize = 30;
 /// Most instructions between two points where interrupts are taken: a page.
 const TAIL: u64 = 1024;
 /// Of so many translations one is timed: a look at a clock costs as much as a short block.
@@ -125,6 +125,7 @@ impl<B: DirectRam> Jit<B> {
             ram: core::ptr::null_mut(),
             cr: [0; 8],
             codes: condition::CODES,
+            spread: condition::SPREAD,
             carry: 0,
             float_word: 0,
             float_compared: 0,
@@ -132,7 +133,10 @@ impl<B: DirectRam> Jit<B> {
             owner: core::ptr::null_mut(),
             call: entries.call,
             slow: entries.slow,
+            access: entries.access,
             write_tlb: entries.write_tlb,
+            lost_page: entries.lost_page,
+            return_from_interrupt: entries.return_from_interrupt,
             call_and_end: entries.call_and_end,
             leave: entries.leave,
             lookup: entries.lookup,
@@ -337,18 +341,41 @@ impl<B: DirectRam> Jit<B> {
         }
     }
 
-    /// A tlbwe in supervisor state that does not end its page: 0 to go on in the block, else where to go on.
+    /// A tlbwe in supervisor state that does not end its page. False if the block must not go on.
     #[inline]
-    pub(crate) fn wrote_tlb(&mut self, bus: &mut B, place: Place, op: Op) -> usize {
-        self.frame.core.write_tlb(op);
+    pub(crate) fn write_tlb(&mut self, place: Place, value: u32, which: u32) -> bool {
         self.cache.stats.helped += 1;
-        let block = &self.cache.blocks[place.block() as usize];
-        if self.frame.core.still_fetches(block.pc, block.page) {
-            return 0;
+        if self.frame.core.write_tlb(which, (which >> 8) as u8, value) {
+            return true;
         }
+        let block = &self.cache.blocks[place.block() as usize];
+        self.frame.core.still_fetches(block.pc, block.page)
+    }
+
+    /// After a tlbwe that took away the page that its block lies in: where to go on.
+    #[cold]
+    pub(crate) fn lost_page(&mut self, bus: &mut B, place: Place) -> usize {
         let at = self.locate(place);
         self.arrive(at.pc, at.since);
         self.ended(bus, Flow::Refetch)
+    }
+
+    /// A data TLB error at `ea`, with this ESR: where to go on.
+    #[inline]
+    pub(crate) fn missed(&mut self, bus: &mut B, place: Place, ea: u32, cause: u32) -> usize {
+        let at = self.locate(place);
+        self.arrive(at.pc, at.since);
+        self.frame.core.data_tlb_error(ea, cause);
+        self.go_on(bus)
+    }
+
+    /// rfi in supervisor state: where to go on.
+    #[inline]
+    pub(crate) fn return_from_interrupt(&mut self, bus: &mut B, place: Place) -> usize {
+        let at = self.locate(place);
+        self.arrive(at.pc, at.since);
+        self.frame.core.return_from_interrupt();
+        self.go_on(bus)
     }
 
     /// After an instruction that ends its block and returned `flow`: where to go on.

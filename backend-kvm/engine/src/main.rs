@@ -18,7 +18,7 @@ use core::fmt::Write as _;
 use core::panic::PanicInfo;
 
 use ppc440_core::core::{Core, Stop};
-use ppc440_core::options::{Options, SHADOW_PAGES, policy_by_number};
+use ppc440_core::options::Options;
 use ppc440_core::state::CpuState;
 use ppc440_jit::{CodeMemory, Jit};
 
@@ -49,14 +49,9 @@ struct Engine {
 
 impl Engine {
     fn new(config: &Config) -> Self {
-        let options = Options {
-            icount: config.icount != 0,
-            shadow_pages: match config.shadow_pages {
-                0 => SHADOW_PAGES,
-                pages => pages as usize,
-            },
-            policy: policy_by_number(config.tlb_policy).unwrap_or_default(),
-        };
+        // The host has looked at the policy's number.
+        let options = Options::from_numbers(config.icount != 0, config.shadow_pages, config.tlb_policy)
+            .unwrap_or_default();
         let core = Core::with_options(&CpuState::reset(0), options);
         let (write, exec) = (CODE_WRITE as usize, CODE_EXEC as usize);
         // SAFETY: the host mapped the same memory at both addresses, to be written at the first and executed at the

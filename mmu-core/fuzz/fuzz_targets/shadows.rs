@@ -1,4 +1,4 @@
-//! Bytes as operations on a TLB with shadows, compared with the oracle of the property tests. Six
+//! Bytes as operations on a TLB with shadows, in a pool or without, compared with the oracle of the property tests. Six
 //! bytes make an operation; the first byte of the input chooses policy and shape.
 
 #![no_main]
@@ -6,7 +6,7 @@
 #[path = "../../tests/common/mod.rs"]
 mod common;
 
-use common::run::{Op, run};
+use common::run::{Op, run, run_direct};
 use libfuzzer_sys::fuzz_target;
 use mmu_core::policy::PolicyKind;
 use mmu_core::{Access, Mode};
@@ -49,6 +49,7 @@ fuzz_target!(|data: &[u8]| {
         1 => run::<4, 6>(&ops, kind, 2, max_page),
         2 | 3 => run::<8, 12>(&ops, kind, 3, max_page),
         4 | 5 => run::<16, 24>(&ops, kind, 8, max_page),
-        _ => run::<64, 48>(&ops, kind, 16, max_page),
+        6 => run::<64, 48>(&ops, kind, 16, max_page),
+        _ => run_direct::<8>(&ops, 3, max_page, 24),
     }
 });

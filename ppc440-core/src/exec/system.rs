@@ -295,20 +295,22 @@ pub(super) fn wrteei<B: Bus>(core: &mut Core, _: &mut B, op: Op) -> Flow {
     set_ee(core, op.0)
 }
 
-/// Returns from an interrupt: PC and MSR from a pair of save/restore registers.
-fn return_from(core: &mut Core, pair: [u32; 2]) -> Flow {
-    core.npc = pair[0] & !3;
-    core.context_synchronize();
-    core.set_msr(pair[1]);
-    if let Some((pc, ea, store)) = core.missed
-        && pc == core.npc
-    {
-        // The instruction that missed comes again, and will want what the guest's handler has just put into the TLB.
-        core.missed = None;
-        let access = if store { Access::Store } else { Access::Load };
-        core.mmu.anticipate(&core.tlb, ea, access);
+impl Core {
+    /// Returns from an interrupt: PC and MSR from a pair of save/restore registers.
+    pub(crate) fn return_from(&mut self, pair: [u32; 2]) -> Flow {
+        self.npc = pair[0] & !3;
+        self.context_synchronize();
+        self.set_msr(pair[1]);
+        if let Some((pc, ea, store)) = self.missed
+            && pc == self.npc
+        {
+            // The instruction that missed comes again, and will want what the guest's handler has just put into the TLB.
+            self.missed = None;
+            let access = if store { Access::Store } else { Access::Load };
+            self.mmu.anticipate(&self.tlb, ea, access);
+        }
+        Flow::Context
     }
-    Flow::Context
 }
 
 /// rfi
@@ -316,7 +318,7 @@ pub(super) fn rfi<B: Bus>(core: &mut Core, _: &mut B, _: Op) -> Flow {
     if let Err(flow) = core.privileged() {
         return flow;
     }
-    return_from(core, core.state.srr)
+    core.return_from(core.state.srr)
 }
 
 /// rfci
@@ -324,7 +326,7 @@ pub(super) fn rfci<B: Bus>(core: &mut Core, _: &mut B, _: Op) -> Flow {
     if let Err(flow) = core.privileged() {
         return flow;
     }
-    return_from(core, core.state.csrr)
+    core.return_from(core.state.csrr)
 }
 
 /// rfmci
@@ -332,7 +334,7 @@ pub(super) fn rfmci<B: Bus>(core: &mut Core, _: &mut B, _: Op) -> Flow {
     if let Err(flow) = core.privileged() {
         return flow;
     }
-    return_from(core, core.state.mcsrr)
+    core.return_from(core.state.mcsrr)
 }
 
 /// isync: context synchronising.
@@ -362,7 +364,8 @@ pub(super) fn tlbwe<B: Bus>(core: &mut Core, _: &mut B, op: Op) -> Flow {
     if op.rb() > 2 {
         return core.illegal();
     }
-    core.write_tlb(op);
+    // The next word is fetched anew in any case.
+    let _ = core.write_tlb(core.state.gpr[op.ra()], op.rb() as u8, core.state.gpr[op.rt()]);
     Flow::Refetch
 }
 

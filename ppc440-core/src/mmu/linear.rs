@@ -8,8 +8,11 @@ use super::bits;
 
 /// Pages of the effective address space.
 pub(crate) const PAGES: usize = 1 << 20;
+/// Where in its part the words for stores begin. Not a round number: guests like round addresses, and their words would
+/// all compete for the same lines of the host's caches.
+pub(crate) const STORES: usize = PAGES + 7 * LINE;
 /// Words of a context's part: for loads, then for stores.
-pub(crate) const PART: usize = 2 * PAGES;
+pub(crate) const PART: usize = STORES + PAGES + 6 * LINE;
 /// Pages whose words fill a line of the host's cache.
 const LINE: usize = 8;
 /// Lines that are told apart in a word.
@@ -85,7 +88,13 @@ impl Linear {
         self.touched[part].mark(page(ea));
         let words = &mut self.words[part * PART..][..PART];
         words[page(ea)] = if read { word } else { 0 };
-        words[PAGES + page(ea)] = if write { word } else { 0 };
+        words[STORES + page(ea)] = if write { word } else { 0 };
+    }
+
+    /// Whether there is a translation of the page at `ea`.
+    #[inline]
+    pub(crate) fn has(&self, part: usize, ea: u32, store: bool) -> bool {
+        self.words[part * PART + if store { STORES } else { 0 } + page(ea)] != 0
     }
 
     /// Forgets the page at `ea`.
@@ -93,12 +102,12 @@ impl Linear {
     pub(crate) fn clear(&mut self, part: usize, ea: u32) {
         let words = &mut self.words[part * PART..][..PART];
         words[page(ea)] = 0;
-        words[PAGES + page(ea)] = 0;
+        words[STORES + page(ea)] = 0;
     }
 
     /// Stores to the page at `ea` are no longer translated if they go to host address `host`.
     pub(crate) fn protect(&mut self, part: usize, ea: u32, host: u64) {
-        let word = &mut self.words[part * PART + PAGES + page(ea)];
+        let word = &mut self.words[part * PART + STORES + page(ea)];
         if *word == u64::from(ea & !0xFFF).wrapping_sub(host) {
             *word = 0;
         }
@@ -119,7 +128,7 @@ impl Linear {
                 touched.take(region).for_each(|at| clear_line(words, at));
             } else {
                 words[from..to].fill(0);
-                words[PAGES + from..PAGES + to].fill(0);
+                words[STORES + from..STORES + to].fill(0);
             }
         }
     }
@@ -140,7 +149,7 @@ impl Linear {
 #[inline(always)]
 fn clear_line(words: &mut [u64], at: usize) {
     words[at..at + LINE].fill(0);
-    words[PAGES + at..PAGES + at + LINE].fill(0);
+    words[STORES + at..STORES + at + LINE].fill(0);
 }
 
 #[cfg(test)]
@@ -151,7 +160,7 @@ mod tests {
 
     /// What translated code would find: the host address, if the subtraction borrows.
     fn look(linear: &Linear, part: usize, ea: u32, store: bool) -> Option<u64> {
-        let word = linear.part(part)[if store { PAGES } else { 0 } + page(ea)];
+        let word = linear.part(part)[if store { STORES } else { 0 } + page(ea)];
         let (host, borrow) = u64::from(ea).overflowing_sub(word);
         borrow.then_some(host)
     }

@@ -10,12 +10,13 @@
 
 use core::mem::offset_of;
 
+use ppc440_core::bits::esr;
 use ppc440_core::op::Op;
 use ppc440_core::state::CpuState;
 use ppc440_core::translate::data_table;
 
 use super::regs::{Guest, WINDOWS};
-use super::{Holes, Slow, Translator, field, gpr_place};
+use super::{Holes, Place, Slow, Translator, field, gpr_place};
 use crate::condition;
 use crate::emit::{Alu, Cond, Hole, Mem, R15, RAX, RCX, RDX, Reg, Shift};
 use crate::frame;
@@ -179,6 +180,45 @@ pub(super) struct Probe {
     host: Reg,
 }
 
+/// What the core must know of an integer load or store to bring its page into the table, or to take its TLB miss: its length in
+/// bytes, and some bits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AccessKind(pub(crate) u32);
+
+impl AccessKind {
+    const STORE: u32 = 1 << 8;
+    const RETRY: u32 = 1 << 9;
+
+    fn new(len: u32, store: bool) -> Self {
+        Self(len | if store { Self::STORE } else { 0 })
+    }
+    pub(crate) fn len(self) -> u32 {
+        self.0 & 0xFF
+    }
+    pub(crate) fn is_store(self) -> bool {
+        self.0 & Self::STORE != 0
+    }
+    /// It has changed nothing and can be tried again.
+    pub(crate) fn may_retry(self) -> bool {
+        self.0 & Self::RETRY != 0
+    }
+    /// ESR of its exceptions.
+    pub(crate) fn esr(self) -> u32 {
+        if self.is_store() { esr::ST } else { 0 }
+    }
+}
+
+/// An integer load or store on its slow way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PlainAccess {
+    /// The register that holds its effective address minus `offset`: until it was translated.
+    at: Reg,
+    offset: u32,
+    kind: AccessKind,
+    /// Where it is tried again.
+    pub(super) again: Option<usize>,
+}
+
 /// A jump for an access that is not aligned.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Crossing {
@@ -295,6 +335,21 @@ impl Translator<'_> {
         self.translate_address(probe.host, probe.store, &mut slow.holes);
     }
 
+    /// Calls the core for an access; the carry flag tells whether to try it again.
+    pub(super) fn call_access(&mut self, access: &PlainAccess, place: Place) {
+        let &PlainAccess { at, offset, kind, again } = access;
+        self.sum(RDX, Some(at), None, offset);
+        let retry = if again.is_some() { AccessKind::RETRY } else { 0 };
+        self.e.mov_imm64(RAX, u64::from(kind.0 | retry) << 32 | u64::from(place.0));
+        let hole = self.e.call();
+        self.bind_far(hole, self.stubs.access);
+    }
+
+    /// An access whose effective address is in EAX, to be tried again from here.
+    fn plain_access(&self, kind: AccessKind) -> PlainAccess {
+        PlainAccess { at: RAX, offset: 0, kind, again: Some(self.e.here()) }
+    }
+
     /// Emits `probe` once more, out of line.
     pub(super) fn probe_again(&mut self, probe: &Probe, holes: &mut Holes) {
         self.sum(probe.host, probe.base, probe.index, probe.offset);
@@ -389,8 +444,10 @@ impl Translator<'_> {
         }
         let mut slow = self.slow_way();
         let mut probe = Probe { base: registers.0, index: registers.1, offset, span: len, store, host: RAX };
+        let kind = AccessKind::new(len, store);
         let ahead = self.window_ahead(base, offset, access);
         let Some((window, number, host)) = ahead.and_then(|window| self.open_window(window)) else {
+            slow.access = Some(self.plain_access(kind));
             self.probe(&probe, &mut slow);
             self.transfer(op, access, data, Mem::new(RAX, 0));
             self.resume_here(slow);
@@ -399,6 +456,8 @@ impl Translator<'_> {
         // A register may have been written back for it.
         slow.spill = self.regs.dirty();
         probe = Probe { offset: window.offset, span: window.span, store: window.store, host, ..probe };
+        let from_start = offset.wrapping_sub(window.offset);
+        slow.access = Some(PlainAccess { at: host, offset: from_start, kind, again: None });
         self.probe(&probe, &mut slow);
         self.transfer(op, access, data, Mem::new(host, offset.wrapping_sub(window.offset) as i32));
         // The instruction itself may have changed the base, or made the window useless.

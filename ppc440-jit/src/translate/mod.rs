@@ -26,6 +26,7 @@ use ppc440_core::state::CpuState;
 use crate::cache::NewSite;
 use crate::emit::{Alu, Cond, Emitter, Hole, Mem, R12, RAX, RBP, RCX, Reg};
 use crate::frame::{self, Stubs};
+pub(crate) use memory::AccessKind;
 use memory::Windows;
 pub(crate) use regs::FIXED;
 use regs::{Guest, Held, Regs};
@@ -130,6 +131,8 @@ struct Slow {
     holes: Holes,
     /// An access that is not aligned comes here first.
     crossing: Option<memory::Crossing>,
+    /// A plain load or store.
+    access: Option<memory::PlainAccess>,
     /// Where to go on.
     resume: usize,
     index: usize,
@@ -261,7 +264,11 @@ impl Translator<'_> {
             return Then::Next;
         }
         if ends_block(op) {
-            self.call_and_end();
+            if self.inline && op.primary() == 19 && op.xo() == 50 && !self.user() {
+                self.return_from_interrupt();
+            } else {
+                self.call_and_end();
+            }
             return Then::End;
         }
         if !self.inline {
@@ -389,6 +396,7 @@ impl Translator<'_> {
         Slow {
             holes: Holes::default(),
             crossing: None,
+            access: None,
             resume: 0,
             index: self.index,
             since: self.index - self.segment,
@@ -491,11 +499,23 @@ impl Translator<'_> {
             for (host, guest) in slow.spill.iter() {
                 self.e.store(guest.place(), host);
             }
-            self.load_place(slow.index, slow.since);
-            let hole = self.e.call();
-            self.bind_far(hole, self.stubs.slow);
+            match &slow.access {
+                Some(access) => {
+                    self.call_access(access, Place::new(self.source.block, slow.index, slow.since))
+                }
+                None => {
+                    self.load_place(slow.index, slow.since);
+                    let hole = self.e.call();
+                    self.bind_far(hole, self.stubs.slow);
+                }
+            }
+            // Leaves the flags alone.
             for (host, guest) in slow.reload.iter() {
                 self.e.load(host, guest.place());
+            }
+            if let Some(again) = slow.access.and_then(|access| access.again) {
+                let hole = self.e.jump_if(Cond::Below);
+                self.e.bind(hole, again);
             }
             let mut exit = Holes::default();
             if let Some(probe) = slow.window {

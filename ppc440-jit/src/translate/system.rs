@@ -107,18 +107,32 @@ impl Translator<'_> {
         true
     }
 
-    /// tlbwe: the core does it, by the shortest way.
+    /// tlbwe: the core does it, by the shortest way. Windows are lost, and whatever a call may destroy.
     fn write_tlb(&mut self, op: Op) -> bool {
         if self.user() || op.rb() > 2 || self.pc() & 0xFFF == 0xFFC {
             return false;
         }
+        let (rs, ra) = (self.read(op.rt()), self.read(op.ra()));
         self.flush();
+        self.e.mov(RDX, rs);
+        self.e.mov(RCX, ra);
+        self.e.alu_imm(Alu::And, RCX, 63);
+        if op.rb() != 0 {
+            self.e.alu_imm(Alu::Or, RCX, (op.rb() as u32) << 8);
+        }
         self.forget();
         self.load_place(self.index, self.index - self.segment);
-        self.e.mov_imm(RCX, op.0);
         let hole = self.e.call();
         self.bind_far(hole, self.stubs.write_tlb);
         true
+    }
+
+    /// rfi, if it may end this block.
+    pub(super) fn return_from_interrupt(&mut self) {
+        self.flush();
+        self.load_place(self.index, self.index - self.segment);
+        let hole = self.e.jump();
+        self.bind_far(hole, self.stubs.return_from_interrupt);
     }
 
     /// wrtee, wrteei: clearing EE is done here, setting it by the core, which may have an interrupt waiting.
