@@ -57,6 +57,7 @@ impl Engine for JitEngine {
     fn stats(&self) -> Vec<(String, u64)> {
         let JitStats {
             translated,
+            traces,
             translated_words,
             code_bytes,
             chained,
@@ -79,6 +80,7 @@ impl Engine for JitEngine {
             ("retired", self.retired()),
             ("blocks", blocks),
             ("translated_blocks", translated),
+            ("traces", traces),
             ("translated_instructions", translated_words),
             ("translation_ns", translation_ns),
             ("code_bytes", code_bytes),
@@ -145,7 +147,7 @@ fn describe(stats: &JitStats) -> String {
     format!(
         "blocks held          {}\n\
          code memory          {:.1} of {:.0} MB\n\
-         translated           {} blocks, {} instructions\n\
+         translated           {} blocks, {} of them traces, {} instructions\n\
          time in translation  {:.3} s, {each} ns an instruction (every sixteenth block is timed)\n\
          jumps chained        {}\n\
          blocks dropped       {dropped}\n\
@@ -159,6 +161,7 @@ fn describe(stats: &JitStats) -> String {
         megabytes(stats.code_bytes),
         megabytes(CODE as u64),
         stats.translated,
+        stats.traces,
         stats.translated_words,
         stats.translation_ns as f64 / 1e9,
         stats.chained,

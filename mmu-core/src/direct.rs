@@ -130,8 +130,7 @@ impl<const N: usize> DirectShadow<N> {
     ) -> Result<ShadowPage, Fault> {
         let Derived { page, entry, .. } = derive(tlb, mode, ea, access, sink.max_page(), &mut self.stats)?;
         if self.contexts.is(ctx.0, mode) {
-            self.stats.misses += 1;
-            self.sets[usize::from(entry) % N] |= bit(ctx);
+            self.hold(ctx, entry);
             sink.install(ctx, &page);
         }
         Ok(page)

@@ -226,11 +226,33 @@ fn an_entry_that_stays_where_it_is_takes_nothing_more() {
     let mut e = Engine::new();
     e.set(60, entry(0xc000_0000, PageSize::M256, 0x1000_0000, 0, ALL));
     e.set(3, entry(0xc000_1000, PageSize::K4, 0x8000, 1, ALL));
-    // In its process nothing but the rest of the higher page is known, and need not be dropped.
+    // In its process the higher page is known elsewhere only, and need not be dropped.
     e.load(0xc000_0000, kernel(1)).unwrap();
-    e.tlbwe(3, 1, 0x9000, 0);
-    e.tlbwe(3, 2, TlbEntry::SR, 0);
-    assert_eq!((e.shadow.stats().drops, e.shadow.stats().overlaps), (0, 1));
+    for (ws, first, second) in [(1, 0x9000, 0xa000), (2, TlbEntry::SR, ALL)] {
+        e.tlbwe(3, ws, first, 0);
+        assert_eq!(e.dropped(), [], "not even its own page was known");
+        e.load(0xc000_1000, kernel(1)).unwrap();
+        e.tlbwe(3, ws, second, 0);
+        assert_eq!(e.dropped(), [(0, 0xc000_1000, 0x1000)]);
+    }
+    assert_eq!(e.held(), [(0, 0xc000_0000)]);
+    assert_eq!(e.shadow.stats().overlaps, 1);
+}
+
+/// What an engine does that reads the entries itself and fills its table on its own.
+#[test]
+fn a_fill_in_two_halves_is_dropped_as_one_by_fill_is() {
+    let mut e = Engine::new();
+    e.set(5, entry(0x4000, PageSize::K4, 0x8000, 7, 0));
+    let ctx = e.context(user(7));
+    assert_eq!(e.shadow.find(&e.tlb, user(8), ea(0x4000)), None);
+    let found = e.shadow.find(&e.tlb, user(7), ea(0x4fff));
+    assert_eq!((found, e.shadow.stats().guest_misses), (Some(5), 1), "whatever its permissions");
+    assert_eq!(e.holders(pa(0x8000)), []);
+    e.shadow.hold(ctx, 5);
+    assert_eq!((e.holders(pa(0x8000)), e.shadow.stats().misses), (vec![(0, 0x4000)], 1));
+    e.tlbwe(5, 2, ALL, 0);
+    assert_eq!(e.dropped(), [(0, 0x4000, 0x1000)]);
 }
 
 #[test]

@@ -24,6 +24,20 @@ fn reserved_and_parity_bits_read_zero() {
 }
 
 #[test]
+fn a_size_is_in_use_while_a_valid_entry_has_it() {
+    let mut tlb = Tlb::new();
+    let in_use = |tlb: &Tlb| PageSize::ALL.into_iter().filter(|&size| tlb.uses(size)).collect::<Vec<_>>();
+    tlb.set_entry(3, entry(0, PageSize::K1, 0, 0, ALL));
+    tlb.set_entry(4, entry(0, PageSize::M256, 0, 0, ALL));
+    tlb.set_entry(5, entry(0x400, PageSize::K1, 0, 0, ALL));
+    assert_eq!(in_use(&tlb), [PageSize::K1, PageSize::M256]);
+    tlb.write_word(3, 0, 0x210, 0);
+    assert_eq!(in_use(&tlb), [PageSize::K1, PageSize::K4, PageSize::M256]);
+    tlb.write_word(5, 0, 0, 0);
+    assert_eq!(in_use(&tlb), [PageSize::K4, PageSize::M256]);
+}
+
+#[test]
 fn a_new_tlb_matches_nothing() {
     let tlb = Tlb::new();
     assert_eq!(tlb, Tlb::default());

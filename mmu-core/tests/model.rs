@@ -41,7 +41,7 @@ fn pid() -> impl Strategy<Value = u8> {
 fn operation() -> impl Strategy<Value = Op> {
     let value = |ws: u8| match ws {
         0 => word0().boxed(),
-        1 => (address(), 0u32..16).prop_map(|(pa, erpn)| (pa & !0x3ff) | erpn).boxed(),
+        1 => (address(), 0u32..0x400).prop_map(|(pa, low)| (pa & !0x3ff) | low).boxed(),
         _ => prop_oneof![Just(0x3fu32), Just(0x07), Just(0x53f), Just(0x1b), any::<u32>()].boxed(),
     };
     let write = prop_oneof![3 => Just(0u8), 1 => Just(1), 1 => Just(2)]

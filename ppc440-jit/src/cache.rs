@@ -28,9 +28,15 @@ pub(crate) struct Block {
     /// RAM page number.
     pub(crate) page: u32,
     pub(crate) mode: u8,
-    /// Guest instructions, and where their words are kept.
-    words: u16,
+    /// Where the words of its instructions are kept.
     first_word: u32,
+    /// What of its page it depends on: offsets of the first and behind the last byte.
+    bytes: (u16, u16),
+    /// Of a trace: where the effective addresses of its instructions are kept.
+    first_pc: Option<u32>,
+    /// How often the guest was seen here, and how often a trace was begun for that.
+    pub(crate) heat: u8,
+    pub(crate) tries: u8,
     /// Offset of its code.
     pub(crate) at: u32,
     /// The next block that begins at the same word of the page.
@@ -95,6 +101,8 @@ pub(crate) struct NewSite {
 pub struct JitStats {
     /// Blocks translated since creation.
     pub translated: u64,
+    /// Traces made since creation: ways through several blocks that lead back to where they began.
+    pub traces: u64,
     /// Guest instructions translated since creation.
     pub translated_words: u64,
     /// Bytes of code in use.
@@ -136,6 +144,8 @@ pub(crate) struct Cache {
     pub(crate) sites: Vec<Site>,
     /// The instruction words of all blocks.
     words: Vec<u32>,
+    /// The effective addresses of the instructions of all traces.
+    pcs: Vec<u32>,
     pages: Vec<Option<Box<Page>>>,
     /// One table a mode.
     pub(crate) jumps: Box<[JumpEntry]>,
@@ -160,6 +170,7 @@ impl Cache {
             blocks: Vec::new(),
             sites: Vec::new(),
             words: Vec::new(),
+            pcs: Vec::new(),
             pages: Vec::new(),
             jumps: vec![JumpEntry::EMPTY; MODES * JUMPS].into_boxed_slice(),
             generation: 0,
@@ -200,8 +211,12 @@ impl Cache {
     /// Effective address and word of instruction `index` of a block.
     #[inline]
     pub(crate) fn instruction(&self, block: u32, index: u32) -> (u32, u32) {
-        let &Block { pc, first_word, .. } = &self.blocks[block as usize];
-        (pc.wrapping_add(4 * index), self.words[(first_word + index) as usize])
+        let &Block { pc, first_word, first_pc, .. } = &self.blocks[block as usize];
+        let pc = match first_pc {
+            Some(first) => self.pcs[(first + index) as usize],
+            None => pc.wrapping_add(4 * index),
+        };
+        (pc, self.words[(first_word + index) as usize])
     }
 
     pub(crate) fn host(&self, block: u32) -> usize {
@@ -237,8 +252,11 @@ impl Cache {
             pc,
             page,
             mode,
-            words: words.len() as u16,
             first_word: self.words.len() as u32,
+            bytes: ((pc & 0xFFF) as u16, (pc & 0xFFF) as u16 + 4 * words.len() as u16),
+            first_pc: None,
+            heat: 0,
+            tries: 0,
             at: at as u32,
             next: *first,
             incoming: NONE,
@@ -254,6 +272,33 @@ impl Cache {
         self.stats.translated_words += words.len() as u64;
         self.stats.code_bytes = self.used as u64;
         number
+    }
+
+    /// Lets `trace`, which was just added, stand for `block`: what came to the block comes to the trace, and the sites
+    /// `fallbacks` of the trace lead to the block. `pcs` are the effective addresses of its instructions. Whatever drops
+    /// the block drops the trace.
+    pub(crate) fn stand_for(&mut self, trace: u32, block: u32, pcs: &[u32], fallbacks: &[u32]) {
+        let mut bytes = self.blocks[block as usize].bytes;
+        for pc in pcs {
+            let offset = (pc & 0xFFF) as u16;
+            bytes = (bytes.0.min(offset), bytes.1.max(offset + 4));
+        }
+        let first_pc = Some(self.pcs.len() as u32);
+        self.pcs.extend_from_slice(pcs);
+        let entry = &mut self.blocks[trace as usize];
+        (entry.bytes, entry.first_pc) = (bytes, first_pc);
+        while self.blocks[block as usize].incoming != NONE {
+            self.link(self.blocks[block as usize].incoming, trace);
+        }
+        for &site in fallbacks {
+            self.link(site, block);
+        }
+        self.stats.traces += 1;
+    }
+
+    /// Whether the block is a trace.
+    pub(crate) fn is_trace(&self, block: u32) -> bool {
+        self.blocks[block as usize].first_pc.is_some()
     }
 
     /// Leads `site` straight to `block`; a jump out of the page checks the fetch translation first.
@@ -353,8 +398,8 @@ impl Cache {
             let all = page.writes >= DATA_AFTER;
             let mut kept = core::mem::take(&mut page.blocks);
             kept.retain(|&block| {
-                let (pc, words) = (self.blocks[block as usize].pc, self.blocks[block as usize].words);
-                let (first, last) = (pc & 0xFFF, (pc & 0xFFF) + 4 * u32::from(words));
+                let (first, last) = self.blocks[block as usize].bytes;
+                let (first, last) = (u32::from(first), u32::from(last));
                 let cause = match (first < to && from < last, all) {
                     // No instruction stores as much as a page.
                     (true, _) if len >= 4096 => Cause::Device,
@@ -410,6 +455,7 @@ impl Cache {
         self.blocks.clear();
         self.sites.clear();
         self.words.clear();
+        self.pcs.clear();
         self.pages.clear();
         self.jumps.fill(JumpEntry::EMPTY);
         self.used = self.fixed;

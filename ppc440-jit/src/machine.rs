@@ -20,7 +20,7 @@ use crate::condition;
 use crate::enter;
 use crate::frame::{Frame, Stubs, fixed_code};
 use crate::record::{Cause, Recorder, Recording};
-use crate::translate::{MOST, Place, Source, leaves, mode, translate};
+use crate::translate::{MOST, Place, Source, leaves, mode, traceable, translate};
 
 /// The FPSCR after an operation that translated code executed, from the one before.
 fn float_outcome(op: Op, before: Fpscr, [a, b, c]: [u64; 3]) -> Fpscr {
@@ -48,6 +48,12 @@ fn float_outcome(op: Op, before: Fpscr, [a, b, c]: [u64; 3]) -> Fpscr {
 const CONTEXTS: usize = 30;
 /// Most instructions between two points where interrupts are taken: a page.
 const TAIL: u64 = 1024;
+/// Most instructions between two looks at where the guest is.
+const LOOK: u64 = 8192;
+/// So often the guest must be seen at a block before a trace is made from there...
+const HOT: u8 = 4;
+/// ...and so often that is tried.
+const TRIES: u8 = 4;
 /// Of so many translations one is timed: a look at a clock costs as much as a short block.
 const SAMPLE: u64 = 16;
 /// Code that a block may need at most, generously.
@@ -90,6 +96,17 @@ pub struct Jit<B> {
     inline: bool,
     words: Vec<u32>,
     clock: Option<fn() -> u64>,
+    /// The way that the guest goes now is written down, to make a trace of it.
+    path: Option<Path>,
+    hot: u8,
+}
+
+/// A way through the guest's code, within a page.
+struct Path {
+    page: u32,
+    mode: u8,
+    pcs: Vec<u32>,
+    words: Vec<u32>,
 }
 
 impl<B> fmt::Debug for Jit<B> {
@@ -154,6 +171,8 @@ impl<B: DirectRam> Jit<B> {
             inline: true,
             words: Vec::new(),
             clock: None,
+            path: None,
+            hot: HOT,
         }
     }
 
@@ -162,6 +181,12 @@ impl<B: DirectRam> Jit<B> {
     pub fn set_inline(&mut self, inline: bool) {
         self.inline = inline;
         self.flush();
+    }
+
+    /// How often the guest must be seen at a block, out of one look in some thousand instructions, before a trace is made
+    /// from there: ways through several blocks that keep registers. For tests, which have no time to wait.
+    pub fn set_hot(&mut self, times: u8) {
+        self.hot = times;
     }
 
     /// The core. Its registers are current between two calls of [`Jit::run`].
@@ -235,6 +260,9 @@ impl<B: DirectRam> Jit<B> {
             }
             let host = self.next(bus);
             if host == self.exit() {
+                if self.path.is_some() && self.followed(bus) {
+                    continue;
+                }
                 let flow = self.frame.core.execute(bus);
                 self_loop = flow == Flow::SelfLoop;
                 self.frame.core.complete(flow);
@@ -295,9 +323,8 @@ impl<B: DirectRam> Jit<B> {
     /// Translated code is at `pc`, `since` instructions after it last counted.
     #[inline]
     pub(crate) fn arrive(&mut self, pc: u32, since: u32) {
-        let start = pc.wrapping_sub(4 * since);
-        let retired = self.limit.wrapping_sub(self.frame.left as u64);
-        self.frame.core.arrive(pc, start, retired);
+        let retired = self.limit.wrapping_sub(self.frame.left as u64) + u64::from(since);
+        self.frame.core.arrive(pc, pc, retired);
         self.cache.stats.helped += 1;
     }
 
@@ -324,6 +351,10 @@ impl<B: DirectRam> Jit<B> {
         }
         // The instruction may have moved a deadline, raised a pin or changed the context.
         if core.next_sample() < self.limit || core.wants_attention(bus) {
+            if self.cache.is_trace(block) {
+                // It does not look before the round ends.
+                return self.ended(bus, flow);
+            }
             let retired = self.limit.wrapping_sub(self.frame.left as u64);
             self.limit = retired;
             self.frame.left = 0;
@@ -452,12 +483,15 @@ impl<B: DirectRam> Jit<B> {
         }
         let core = &mut self.frame.core;
         let retired = core.retired();
-        if retired >= self.tail || core.needs_stepping() {
+        if retired >= self.tail || core.needs_stepping() || self.path.is_some() {
             return self.exit();
         }
         let pc = core.registers().pc;
         let Some(page) = core.code_page(bus, pc) else { return self.exit() };
         let mode = Self::mode(core);
+        if retired >= self.limit && self.heat(page, pc, mode) {
+            return self.exit();
+        }
         let host = match self.cache.jump(page, pc, mode) {
             Some(host) => host,
             None => match self.find_or_translate(bus, page, pc, mode) {
@@ -466,18 +500,103 @@ impl<B: DirectRam> Jit<B> {
             },
         };
         let core = &self.frame.core;
-        self.limit = core.next_sample().min(self.tail);
+        self.limit = core.next_sample().min(self.tail).min(retired + LOOK);
         self.frame.left = self.limit.wrapping_sub(retired) as i64;
         (self.frame.data_table, self.frame.fetch_table) = core.tables();
         self.frame.jumps = self.cache.jumps[usize::from(mode) * JUMPS..].as_ptr();
         host
     }
 
-    fn find_or_translate(&mut self, bus: &B, page: u32, pc: u32, mode: u8) -> Option<usize> {
-        let block = match self.cache.find(page, pc, mode) {
-            Some(block) => block,
-            None => self.translate(bus, page, pc, mode)?,
+    /// The guest was seen at `pc`. True if the way that it goes from here is to be written down.
+    #[inline(never)]
+    fn heat(&mut self, page: u32, pc: u32, mode: u8) -> bool {
+        let Some(block) = self.cache.find(page, pc, mode) else { return false };
+        if !self.inline || self.cache.is_trace(block) {
+            return false;
+        }
+        let block = &mut self.cache.blocks[block as usize];
+        block.heat = block.heat.saturating_add(1);
+        if block.heat < self.hot || block.tries >= TRIES {
+            return false;
+        }
+        block.heat = 0;
+        block.tries += 1;
+        self.path = Some(Path { page, mode, pcs: Vec::new(), words: Vec::new() });
+        true
+    }
+
+    /// The guest comes to the next instruction of the way that is written down. True if that ends it.
+    fn followed(&mut self, bus: &B) -> bool {
+        let Some(mut path) = self.path.take() else { return true };
+        let core = &mut self.frame.core;
+        let pc = core.registers().pc;
+        let same_page = path.pcs.first().is_none_or(|first| (first ^ pc) & !0xFFF == 0);
+        if core.retired() >= self.tail
+            || core.needs_stepping()
+            || !same_page
+            || core.code_page(bus, pc) != Some(path.page)
+            || Self::mode(core) != path.mode
+        {
+            return true;
+        }
+        if let Some(first) = path.pcs.iter().position(|&other| other == pc) {
+            // What comes before is the way into the loop.
+            path.pcs.drain(..first);
+            path.words.drain(..first);
+            self.make_trace(bus, &path);
+            return true;
+        }
+        let word = bus.load_u32(u64::from(path.page) << 12 | u64::from(pc & 0xFFC));
+        match word {
+            Some(word) if path.pcs.len() < MOST && traceable(word) => {
+                path.pcs.push(pc);
+                path.words.push(word);
+                self.path = Some(path);
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// Makes a trace of a way that has come back to its beginning.
+    fn make_trace(&mut self, bus: &B, path: &Path) {
+        let &Path { page, mode, ref pcs, ref words } = path;
+        let pc = pcs[0];
+        // One instruction is a block that repeats.
+        if pcs.len() < 2 || self.cache.room() < 2 * BLOCK_BYTES {
+            return;
+        }
+        let Some(block) = self.block(bus, page, pc, mode) else { return };
+        if self.cache.is_trace(block) || self.cache.blocks.len() > Place::LAST_BLOCK as usize {
+            return;
+        }
+        let source = Source {
+            words,
+            pc,
+            mode,
+            page,
+            block: self.cache.blocks.len() as u32,
+            first_site: self.cache.sites.len() as u32,
+            at: self.cache.next_offset(),
+            page_ends: false,
+            path: Some(pcs),
         };
+        let Some(made) = translate(source, &self.stubs, &enter::handler::<B>, true) else { return };
+        let trace = self.cache.add(pc, page, mode, words, &made.code, &made.sites);
+        self.cache.stand_for(trace, block, pcs, &made.fallbacks);
+        self.cache.remember_jump(trace);
+    }
+
+    /// The block at `pc`, found or made.
+    fn block(&mut self, bus: &B, page: u32, pc: u32, mode: u8) -> Option<u32> {
+        match self.cache.find(page, pc, mode) {
+            Some(block) => Some(block),
+            None => self.translate(bus, page, pc, mode),
+        }
+    }
+
+    fn find_or_translate(&mut self, bus: &B, page: u32, pc: u32, mode: u8) -> Option<usize> {
+        let block = self.block(bus, page, pc, mode)?;
         self.cache.remember_jump(block);
         Some(self.cache.host(block))
     }
@@ -518,10 +637,11 @@ impl<B: DirectRam> Jit<B> {
             first_site: self.cache.sites.len() as u32,
             at: self.cache.next_offset(),
             page_ends: words == self.words.len(),
+            path: None,
         };
         let clock = self.clock.filter(|_| self.cache.stats.translated.is_multiple_of(SAMPLE));
         let started = clock.map(|clock| clock());
-        let made = translate(source, &self.stubs, &enter::handler::<B>, self.inline);
+        let made = translate(source, &self.stubs, &enter::handler::<B>, self.inline)?;
         let block = self.cache.add(pc, page, mode, &self.words[..made.words], &made.code, &made.sites);
         if let (Some(clock), Some(started)) = (clock, started) {
             self.cache.stats.translation_ns += SAMPLE * clock().saturating_sub(started);

@@ -35,9 +35,18 @@ fn code(words: &[u32], mode: u8) -> Vec<u8> {
     // Not what this host happens to have.
     (stubs.has_fma, stubs.has_movbe) = (true, true);
     assert!(words.len() < MOST);
-    let source =
-        Source { words, pc: PC, mode, page: 0x123, block: 0, first_site: 0, at: AT, page_ends: false };
-    let made = translate(source, &stubs, &|_| HANDLER, true);
+    let source = Source {
+        words,
+        pc: PC,
+        mode,
+        page: 0x123,
+        block: 0,
+        first_site: 0,
+        at: AT,
+        page_ends: false,
+        path: None,
+    };
+    let made = translate(source, &stubs, &|_| HANDLER, true).expect("it is no trace");
     assert!(made.words <= words.len());
     made.code
 }

@@ -189,12 +189,13 @@ fn machine(case: &Case) -> (CpuState, FlatBus) {
     (state, bus)
 }
 
-/// Runs in slices and steps, and compares after each slice; `inline` as [`Jit::set_inline`].
-fn compare(case: &Case, inline: bool) -> Result<(), TestCaseError> {
+/// Runs in slices and steps, and compares after each slice; `inline` as [`Jit::set_inline`], `hot` as [`Jit::set_hot`].
+fn compare(case: &Case, inline: bool, hot: u8) -> Result<(), TestCaseError> {
     let (state, mut step_bus) = machine(case);
     let mut run_bus = PointerBus::new(&step_bus.ram);
     let mut runner = Jit::new(Core::new(&state, true), code_memory(1 << 20));
     runner.set_inline(inline);
+    runner.set_hot(hot);
     let mut stepper = Core::new(&state, true);
     for &slice in case.slices.iter().cycle().take(12) {
         let stopped = runner.run(&mut run_bus, slice);
@@ -235,11 +236,16 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 500, ..ProptestConfig::default() })]
     #[test]
     fn calling_the_core_in_slices_equals_stepping(case in case()) {
-        compare(&case, false)?;
+        compare(&case, false, 4)?;
     }
 
     #[test]
     fn running_in_slices_equals_stepping(case in case()) {
-        compare(&case, true)?;
+        compare(&case, true, 4)?;
+    }
+
+    #[test]
+    fn running_traces_in_slices_equals_stepping(case in case()) {
+        compare(&case, true, 1)?;
     }
 }

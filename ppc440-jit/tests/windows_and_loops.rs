@@ -174,10 +174,11 @@ fn machine(case: &Case) -> (CpuState, FlatBus) {
     (state, bus)
 }
 
-fn compare(case: &Case) -> Result<(), TestCaseError> {
+fn compare(case: &Case, hot: u8) -> Result<(), TestCaseError> {
     let (state, mut step_bus) = machine(case);
     let mut run_bus = PointerBus::new(&step_bus.ram);
     let mut runner = Jit::new(Core::new(&state, true), code_memory(1 << 20));
+    runner.set_hot(hot);
     let mut stepper = Core::new(&state, true);
     // The last thousand instructions of a slice are stepped: the slices are long, and end anywhere.
     for slice in [1500, 2111, 1024, 3333] {
@@ -213,6 +214,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 600, max_shrink_iters: 2000, ..ProptestConfig::default() })]
     #[test]
     fn loops_of_neighbouring_accesses_equal_stepping(case in case()) {
-        compare(&case)?;
+        compare(&case, 4)?;
+    }
+
+    #[test]
+    fn traces_of_neighbouring_accesses_equal_stepping(case in case()) {
+        compare(&case, 1)?;
     }
 }

@@ -3,7 +3,7 @@
 use ppc440_core::op::Op;
 
 use super::regs::CTR;
-use super::{Exit, Holes, Then, Translator, field};
+use super::{Count, Exit, Holes, Then, Translator, field};
 use crate::emit::{Alu, Cond, RAX, RCX, RDX, Reg, Shift};
 use crate::frame::{cr_code, cr_field};
 
@@ -71,22 +71,26 @@ impl Translator<'_> {
     /// A conditional branch forward, on CR or on CTR: the block goes on where it is not taken, with registers as they
     /// are, but may pause there, as it is a point where interrupts are taken.
     fn side_exit(&mut self, op: Op, flags: Option<u32>, target: u32) {
-        let bo = op.rt() as u32;
-        self.link_register(op);
-        let taken = if bo & 4 == 0 {
-            self.count_down();
-            if bo & 2 != 0 { Cond::Equal } else { Cond::NotEqual }
-        } else {
-            let holds = match self.fused(op, flags) {
-                Some(holds) => holds,
-                None => self.test_bit(op.ra() as u32),
-            };
-            if bo & 8 != 0 { holds } else { holds.not() }
-        };
+        let taken = self.one_condition(op, flags);
         let spill = self.regs.dirty();
         let hole = self.e.jump_if(taken);
-        self.exits.push(Exit { hole, spill, target, count: Some(self.count()) });
+        self.exits.push(Exit { hole, spill, target, count: Count::Of(self.count()) });
         self.pause();
+    }
+
+    /// The host's condition for "taken" of a branch that looks at CR or at CTR, not both; the flags are set for it.
+    pub(super) fn one_condition(&mut self, op: Op, flags: Option<u32>) -> Cond {
+        let bo = op.rt() as u32;
+        self.link_register(op);
+        if bo & 4 == 0 {
+            self.count_down();
+            return if bo & 2 != 0 { Cond::Equal } else { Cond::NotEqual };
+        }
+        let holds = match self.fused(op, flags) {
+            Some(holds) => holds,
+            None => self.test_bit(op.ra() as u32),
+        };
+        if bo & 8 != 0 { holds } else { holds.not() }
     }
 
     /// The host's condition for "the CR bit is set", if the host's flags are still of that CR field.
@@ -129,7 +133,7 @@ impl Translator<'_> {
     }
 
     /// LR <- the next instruction, if LK is set.
-    fn link_register(&mut self, op: Op) {
+    pub(super) fn link_register(&mut self, op: Op) {
         if op.lk() {
             let next = self.pc().wrapping_add(4);
             self.e.store_imm(field!(lr), next);

@@ -6,19 +6,19 @@
 use ppc440_core::op::Op;
 
 use super::regs::{CTR, Guest, HOSTS, Regs};
-use super::{Exit, Translator, ends_block};
+use super::{Count, Exit, Translator, ends_block};
 use crate::emit::{Alu, Cond, R12, RAX};
 
 /// A block that repeats.
 #[derive(Debug)]
 pub(super) struct Loop {
     /// Which instruction branches back.
-    last: usize,
+    pub(super) last: usize,
     /// Where a round begins, and what is held there.
-    start: usize,
-    regs: Regs,
+    pub(super) start: usize,
+    pub(super) regs: Regs,
     /// It only waits: the GPRs whose difference is how long, in ticks.
-    waits: Option<(usize, usize)>,
+    pub(super) waits: Option<(usize, usize)>,
 }
 
 /// The GPRs that an instruction reads, and the one that it changes, roughly: it only decides what is worth a register.
@@ -52,10 +52,20 @@ fn operands(op: Op) -> ([Option<usize>; 3], Option<usize>) {
 /// CTR's place behind the GPRs.
 const CTR_USE: usize = 32;
 
+/// Whose use it is.
+pub(super) fn guest(number: usize) -> Guest {
+    if number == CTR_USE { CTR } else { number.into() }
+}
+
+/// The number of the register that is worth most.
+pub(super) fn most_used(uses: &[Use; 33]) -> usize {
+    (0..uses.len()).max_by_key(|&number| uses[number].worth()).unwrap_or(0)
+}
+
 /// What a loop does to a GPR, or to CTR.
 #[derive(Clone, Copy, Debug, Default)]
-struct Use {
-    times: u32,
+pub(super) struct Use {
+    pub(super) times: u32,
     /// It is read before it is changed, if it is changed at all.
     read_first: bool,
     changed: bool,
@@ -63,7 +73,7 @@ struct Use {
 
 impl Use {
     /// What goes from one round to the next through memory makes each round wait.
-    fn worth(self) -> u32 {
+    pub(super) fn worth(self) -> u32 {
         self.times + if self.read_first && self.changed { 1000 } else { 0 }
     }
 }
@@ -135,31 +145,11 @@ impl Translator<'_> {
     pub(super) fn begin_loop(&mut self) {
         let Some(last) = self.branch_back() else { return };
         let waits = self.waits(last);
-        let mut uses = [Use::default(); 33];
-        let (mut counts, mut moves_ctr, mut accesses) = (false, false, false);
-        for &word in &self.source.words[..=last] {
-            let op = Op::new(word);
-            let (read, changed) = operands(op);
-            for gpr in read.into_iter().flatten() {
-                uses[gpr].times += 1;
-                uses[gpr].read_first |= !uses[gpr].changed;
-            }
-            if let Some(gpr) = changed {
-                uses[gpr].times += 1;
-                uses[gpr].changed = true;
-            }
-            counts |= op.primary() == 16 && op.rt() & 4 == 0;
-            moves_ctr |= op.primary() == 31 && matches!(op.xo(), 339 | 467) && op.spr() == 9;
-            accesses |= matches!(op.primary(), 31..=47);
-        }
+        let (mut uses, accesses) = self.uses(&self.source.words[..=last]);
         for (gpr, uses) in uses.iter_mut().enumerate() {
-            if Guest::from(gpr).always_in().is_some() {
+            if self.regs.always_in(gpr).is_some() {
                 *uses = Use::default();
             }
-        }
-        uses[CTR_USE] = Use { times: u32::from(counts && !moves_ctr), read_first: true, changed: true };
-        if uses[CTR_USE].times == 0 {
-            uses[CTR_USE] = Use::default();
         }
         let others = uses.iter().filter(|uses| uses.times != 0).count();
         // One stays free for a window, and for all that find no room.
@@ -170,18 +160,59 @@ impl Translator<'_> {
         } else {
             others
         };
-        for _ in 0..room {
-            let most = (0..uses.len()).max_by_key(|&number| uses[number].worth()).unwrap_or(0);
-            uses[most] = Use::default();
-            if most == CTR_USE {
-                self.read(CTR);
-            } else {
-                self.read(most);
+        self.keep_most_used(&mut uses, room);
+        self.repeats = Some(Loop { last, start: self.e.here(), regs: self.regs.clone(), waits });
+    }
+
+    /// What these words do to each GPR and to CTR, and whether they have loads or stores.
+    pub(super) fn uses(&self, words: &[u32]) -> ([Use; 33], bool) {
+        let mut uses = [Use::default(); 33];
+        let (mut counts, mut moves_ctr, mut accesses) = (0, false, false);
+        for &word in words {
+            let op = Op::new(word);
+            let (read, changed) = operands(op);
+            for gpr in read.into_iter().flatten() {
+                uses[gpr].times += 1;
+                uses[gpr].read_first |= !uses[gpr].changed;
             }
+            if let Some(gpr) = changed {
+                uses[gpr].times += 1;
+                uses[gpr].changed = true;
+            }
+            counts += u32::from(op.primary() == 16 && op.rt() & 4 == 0);
+            moves_ctr |= op.primary() == 31 && matches!(op.xo(), 339 | 467) && op.spr() == 9;
+            moves_ctr |= op.primary() == 19 && (op.xo() == 528 || op.xo() == 16 && op.rt() & 4 == 0);
+            accesses |= matches!(op.primary(), 31..=47);
+        }
+        if counts != 0 && !moves_ctr {
+            uses[CTR_USE] = Use { times: counts, read_first: true, changed: true };
+        }
+        (uses, accesses)
+    }
+
+    /// Reads the `room` registers that are used most, and lets them stay.
+    pub(super) fn keep_most_used(&mut self, uses: &mut [Use; 33], room: usize) {
+        for _ in 0..room {
+            let most = most_used(uses);
+            uses[most] = Use::default();
+            self.read(guest(most));
         }
         self.regs.unpin();
         self.regs.keep();
-        self.repeats = Some(Loop { last, start: self.e.here(), regs: self.regs.clone(), waits });
+    }
+
+    /// Writes back and reads what is not held as in `regs`.
+    pub(super) fn meet(&mut self, regs: &Regs) {
+        for (host, guest) in self.regs.dirty().iter() {
+            if !regs.dirty().has(host, guest) {
+                self.e.store(guest.place(), host);
+            }
+        }
+        for (host, guest) in regs.all().iter() {
+            if !self.regs.all().has(host, guest) {
+                self.e.load(host, guest.place());
+            }
+        }
     }
 
     /// The branch back, taken.
@@ -201,22 +232,13 @@ impl Translator<'_> {
             let hole = self.e.call();
             self.bind_far(hole, self.stubs.wait);
         }
-        for (host, guest) in self.regs.dirty().iter() {
-            if !repeats.regs.dirty().has(host, guest) {
-                self.e.store(guest.place(), host);
-            }
-        }
-        for (host, guest) in repeats.regs.all().iter() {
-            if !self.regs.all().has(host, guest) {
-                self.e.load(host, guest.place());
-            }
-        }
+        self.meet(&repeats.regs);
         self.e.alu64_imm(Alu::Sub, R12, self.count());
         let again = self.e.jump_if(Cond::Greater);
         self.e.bind(again, repeats.start);
         let hole = self.e.jump();
         let spill = repeats.regs.dirty();
-        self.exits.push(Exit { hole, spill, target: self.source.pc, count: None });
+        self.exits.push(Exit { hole, spill, target: self.source.pc, count: Count::Done });
         self.windows.forget_all();
     }
 }

@@ -514,13 +514,13 @@ impl Translator<'_> {
         for word in 0..words {
             let gpr = op.rt() + word;
             let at = Mem::new(RAX, 4 * word as i32);
-            match (store, Guest::from(gpr).always_in()) {
+            match (store, self.regs.always_in(gpr)) {
                 (true, Some(host)) => self.e.mov(RCX, host),
                 (true, None) => self.e.load(RCX, gpr_place(gpr)),
                 (false, _) => self.e.load(RCX, at),
             }
             self.e.bswap(RCX);
-            match (store, Guest::from(gpr).always_in()) {
+            match (store, self.regs.always_in(gpr)) {
                 (true, _) => self.e.store(at, RCX),
                 (false, Some(host)) => self.e.mov(host, RCX),
                 (false, None) => self.e.store(gpr_place(gpr), RCX),

@@ -16,6 +16,7 @@ mod loops;
 mod memory;
 mod regs;
 mod system;
+mod trace;
 
 use alloc::vec::Vec;
 use core::mem::offset_of;
@@ -30,6 +31,7 @@ pub(crate) use memory::AccessKind;
 use memory::Windows;
 pub(crate) use regs::FIXED;
 use regs::{Guest, Held, Regs};
+pub(crate) use trace::traceable;
 
 /// Most guest instructions of a block.
 pub(crate) const MOST: usize = 128;
@@ -74,6 +76,9 @@ pub(crate) struct Source<'a> {
     pub(crate) at: usize,
     /// The page ends after the last word.
     pub(crate) page_ends: bool,
+    /// The words are those of a [trace](trace): their effective addresses, in the order of execution; after the last one
+    /// comes the first.
+    pub(crate) path: Option<&'a [u32]>,
 }
 
 /// A block's code.
@@ -82,6 +87,8 @@ pub(crate) struct Translation {
     pub(crate) code: Vec<u8>,
     pub(crate) sites: Vec<NewSite>,
     pub(crate) words: usize,
+    /// Of a trace: the sites that lead to the block that it stands for.
+    pub(crate) fallbacks: Vec<u32>,
 }
 
 /// An instruction of a block, and how many come before it that R12 does not count yet: one number, so that code out of
@@ -150,8 +157,20 @@ struct Exit {
     hole: Hole,
     spill: Held,
     target: u32,
-    /// Instructions to count; `None` if they are counted, and the block itself would go on at the target.
-    count: Option<u32>,
+    count: Count,
+}
+
+/// What is left to do on a way out.
+#[derive(Clone, Copy, Debug)]
+enum Count {
+    /// Instructions are to be counted.
+    Of(u32),
+    /// They are counted, and the block itself would go on at the target.
+    Done,
+    /// To be counted; the target is in EAX.
+    Computed(u32),
+    /// They are counted; the block that a trace stands for goes on.
+    Fallback,
 }
 
 /// What becomes of the block after an instruction.
@@ -181,16 +200,21 @@ pub(crate) struct Translator<'a> {
     flags: Option<u32>,
     /// The block is a loop: see [`loops`].
     repeats: Option<loops::Loop>,
+    /// Of a trace: host registers that hold another guest register than elsewhere.
+    swaps: Vec<trace::Swap>,
+    fallbacks: Vec<u32>,
+    /// The trace has something that traces do not have.
+    failed: bool,
     inline: bool,
 }
 
-/// Translates. With `inline` off, every instruction becomes a call to the core.
+/// Translates. With `inline` off, every instruction becomes a call to the core. `None` for a trace that cannot be.
 pub(crate) fn translate(
     source: Source<'_>,
     stubs: &Stubs,
     handler: &dyn Fn(u32) -> usize,
     inline: bool,
-) -> Translation {
+) -> Option<Translation> {
     let mut t = Translator {
         e: Emitter::default(),
         source,
@@ -205,21 +229,34 @@ pub(crate) fn translate(
         index: 0,
         flags: None,
         repeats: None,
+        swaps: Vec::new(),
+        fallbacks: Vec::new(),
+        failed: false,
         inline,
     };
     t.e.code.reserve(1024);
-    if inline {
+    if source.path.is_some() {
+        t.begin_trace();
+    } else if inline {
         t.begin_loop();
     }
     let words = t.block();
     t.out_of_line();
-    Translation { code: t.e.code, sites: t.sites, words }
+    let Translator { e, sites, fallbacks, .. } = t;
+    (!t.failed).then_some(Translation { code: e.code, sites, words, fallbacks })
 }
 
 impl Translator<'_> {
     /// Effective address of the instruction that is being translated.
     fn pc(&self) -> u32 {
-        self.source.pc.wrapping_add(4 * self.index as u32)
+        self.pc_at(self.index)
+    }
+
+    fn pc_at(&self, index: usize) -> u32 {
+        match self.source.path {
+            Some(path) => path[index],
+            None => self.source.pc.wrapping_add(4 * index as u32),
+        }
     }
 
     fn word(&self) -> u32 {
@@ -244,6 +281,10 @@ impl Translator<'_> {
             }
             let next = self.index + 1;
             if next == self.source.words.len() {
+                if self.source.path.is_some() {
+                    self.close_trace();
+                    return next;
+                }
                 // The end of a page is a point where interrupts are taken.
                 self.flush();
                 self.go_to(self.pc().wrapping_add(4), self.source.page_ends);
@@ -255,6 +296,9 @@ impl Translator<'_> {
 
     fn instruction(&mut self, op: Op) -> Then {
         let flags = self.flags.take();
+        if self.source.path.is_some() {
+            return self.trace(op, flags);
+        }
         if self.inline && pauses(op.0) && self.index + 1 < self.source.words.len() {
             // isync has nothing to do here: the reset entry is gone when code is translated.
             if op.primary() == 31 {
@@ -278,7 +322,15 @@ impl Translator<'_> {
         if let Some(then) = self.branch(op, flags) {
             return then;
         }
-        let done = match op.primary() {
+        if !self.straight(op) {
+            self.call();
+        }
+        Then::Next
+    }
+
+    /// What is no branch. False if it is not translated.
+    fn straight(&mut self, op: Op) -> bool {
+        match op.primary() {
             32..=45 => self.memory(op),
             46 | 47 => self.multiple(op, op.primary() == 47),
             48..=55 => {
@@ -290,11 +342,7 @@ impl Translator<'_> {
             19 => self.condition_logic(op),
             3 => self.trap(op),
             _ => self.integer_d(op),
-        };
-        if !done {
-            self.call();
         }
-        Then::Next
     }
 
     /// Writes every changed guest register back; they stay where they are. Leaves the flags alone.
@@ -370,6 +418,7 @@ impl Translator<'_> {
 
     /// The core executes this instruction.
     fn call(&mut self) {
+        self.failed |= self.source.path.is_some();
         self.flush();
         self.forget();
         self.call_arguments();
@@ -474,13 +523,17 @@ impl Translator<'_> {
         let spill = self.regs.dirty();
         self.e.alu64_imm(Alu::Sub, R12, self.count());
         let hole = self.e.jump_if(Cond::LessEqual);
-        self.exits.push(Exit { hole, spill, target: self.pc().wrapping_add(4), count: None });
+        self.exits.push(Exit { hole, spill, target: self.pc().wrapping_add(4), count: Count::Done });
         self.segment = self.index + 1;
     }
 
     /// Ends the block: goes on at the address in EAX, which is computed, after a look at clock and pins.
     fn go_to_eax(&mut self) {
-        self.e.alu64_imm(Alu::Sub, R12, self.count());
+        self.go_to_eax_counting(self.count());
+    }
+
+    fn go_to_eax_counting(&mut self, count: u32) {
+        self.e.alu64_imm(Alu::Sub, R12, count);
         let hole = self.e.jump_if(Cond::LessEqual);
         self.bind_far(hole, self.stubs.indirect_slow);
         let hole = self.e.jump();
@@ -499,6 +552,7 @@ impl Translator<'_> {
             for (host, guest) in slow.spill.iter() {
                 self.e.store(guest.place(), host);
             }
+            self.swap_out();
             match &slow.access {
                 Some(access) => {
                     self.call_access(access, Place::new(self.source.block, slow.index, slow.since))
@@ -513,6 +567,7 @@ impl Translator<'_> {
             for (host, guest) in slow.reload.iter() {
                 self.e.load(host, guest.place());
             }
+            self.swap_in();
             if let Some(again) = slow.access.and_then(|access| access.again) {
                 let hole = self.e.jump_if(Cond::Below);
                 self.e.bind(hole, again);
@@ -528,7 +583,8 @@ impl Translator<'_> {
                 for hole in exit.iter() {
                     self.e.bind_here(hole);
                 }
-                let next = self.source.pc.wrapping_add(4 * (slow.index as u32 + 1));
+                self.swap_out();
+                let next = self.pc_at(slow.index).wrapping_add(4);
                 self.go_to_counting(next, false, slow.since as u32 + 1);
             }
         }
@@ -537,13 +593,16 @@ impl Translator<'_> {
             for (host, guest) in exit.spill.iter() {
                 self.e.store(guest.place(), host);
             }
+            self.swap_out();
             let target = exit.target;
             match exit.count {
-                Some(count) => self.go_to_counting(target, true, count),
-                None => {
+                Count::Of(count) => self.go_to_counting(target, true, count),
+                Count::Done => {
                     let site = NewSite { target, sampling: true, jump: None, stub: 0, key: None };
                     self.ask_driver(Holes::default(), site);
                 }
+                Count::Computed(count) => self.go_to_eax_counting(count),
+                Count::Fallback => self.fall_back(target),
             }
         }
     }

@@ -35,11 +35,6 @@ impl Guest {
         (WINDOW..WINDOW + WINDOWS as u8).contains(&self.0)
     }
 
-    /// The host register that always holds it.
-    pub(super) fn always_in(self) -> Option<Reg> {
-        fixed(self)
-    }
-
     /// Where it lies in memory.
     pub(super) fn place(self) -> Mem {
         if self == CTR { field!(ctr) } else { gpr_place(usize::from(self.0)) }
@@ -53,9 +48,12 @@ pub(crate) const FIXED: [(Reg, usize); 6] = [(RBX, 9), (RSI, 1), (RDI, 3), (R8, 
 /// translated code calls keep them.
 pub(super) const HOSTS: [Reg; 3] = [R11, R13, R14];
 
-/// The host register of a guest register that always has one.
-fn fixed(guest: Guest) -> Option<Reg> {
-    FIXED.iter().find(|(_, gpr)| *gpr == usize::from(guest.0)).map(|(host, _)| *host)
+/// Host registers that always hold the same guest register in this piece of code, and which.
+pub(super) type Fixed = [(Reg, Guest); FIXED.len()];
+
+/// Those of [`FIXED`].
+pub(super) fn standard() -> Fixed {
+    FIXED.map(|(host, gpr)| (host, gpr.into()))
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,6 +67,7 @@ struct Slot {
 
 #[derive(Clone, Debug)]
 pub(super) struct Regs {
+    fixed: Fixed,
     slots: [Slot; HOSTS.len()],
     /// By guest register: index into `slots`.
     of_guest: [Option<u8>; GUESTS],
@@ -95,12 +94,23 @@ impl Held {
 
 impl Regs {
     pub(super) fn new() -> Self {
-        Self { slots: [Slot::default(); HOSTS.len()], of_guest: [None; GUESTS], next: 0 }
+        Self::with(standard())
+    }
+
+    /// As [`Regs::new`], with other guest registers in the registers that always hold the same.
+    pub(super) fn with(fixed: Fixed) -> Self {
+        Self { fixed, slots: [Slot::default(); HOSTS.len()], of_guest: [None; GUESTS], next: 0 }
+    }
+
+    /// The host register that always holds `guest`.
+    pub(super) fn always_in(&self, guest: impl Into<Guest>) -> Option<Reg> {
+        let guest = guest.into();
+        self.fixed.iter().find(|(_, held)| *held == guest).map(|(host, _)| *host)
     }
 
     /// The host register of `guest`, which stays its until [`Regs::unpin`].
     pub(super) fn held(&mut self, guest: Guest) -> Option<Reg> {
-        if let Some(host) = fixed(guest) {
+        if let Some(host) = self.always_in(guest) {
             return Some(host);
         }
         let slot = usize::from(self.of_guest[usize::from(guest.0)]?);
@@ -207,6 +217,6 @@ impl Regs {
 
     /// Nothing but the fixed registers is held any more; whatever was changed is written back.
     pub(super) fn forget(&mut self) {
-        *self = Self::new();
+        *self = Self::with(self.fixed);
     }
 }

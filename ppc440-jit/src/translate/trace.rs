@@ -1,0 +1,203 @@
+//! Traces: a way through several blocks that leads back to where it began, as the guest was seen to go it. Branches on the
+//! way are only tests whether it still goes the same way; what the rounds carry stays in registers, of which a trace
+//! shares out more than a block can: those that hold the same guest register everywhere else are given to the guest
+//! registers that this loop uses most, and restored on every way out.
+//!
+//! Nothing in a trace looks at clock and pins. A round begins only if as many instructions are left before the next look as
+//! a round has; else the block that the trace stands for goes on, which looks where it must. For the same reason a trace
+//! has nothing in it that the core executes in line, or that changes the mode, the context or an enable bit.
+
+use ppc440_core::op::Op;
+
+use super::loops::{self, Loop};
+use super::regs::{Fixed, Guest, HOSTS, Regs, standard};
+use super::{Count, Exit, Holes, Then, Translator, ends_block, field, pauses};
+use crate::cache::NewSite;
+use crate::emit::{Alu, Cond, R12, RAX, Reg};
+
+/// A host register that holds `mine` here and `other` everywhere else.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Swap {
+    host: Reg,
+    other: Guest,
+    mine: Guest,
+}
+
+/// Whether a trace may have the instruction.
+pub(crate) fn traceable(word: u32) -> bool {
+    let op = Op::new(word);
+    let unsuitable = match op.primary() {
+        // lmw, stmw
+        46 | 47 => true,
+        // tlbwe, mtspr PID
+        31 => op.xo() == 978 || op.xo() == 467 && op.spr() == 48,
+        _ => false,
+    };
+    !(unsuitable || pauses(word) || ends_block(op))
+}
+
+impl Translator<'_> {
+    /// The instruction that comes after the current one.
+    fn next_pc(&self) -> u32 {
+        let next = self.index + 1;
+        self.pc_at(if next == self.source.words.len() { 0 } else { next })
+    }
+
+    /// ```text
+    /// if R12 < instructions go on in the block
+    /// exchange registers; read what is used most
+    /// start:
+    /// ```
+    pub(super) fn begin_trace(&mut self) {
+        self.e.alu64_imm(Alu::Cmp, R12, self.source.words.len() as u32);
+        let enough = self.e.jump_if(Cond::GreaterEqual);
+        self.fall_back(self.source.pc);
+        self.e.bind_here(enough);
+        let (mut uses, accesses) = self.uses(self.source.words);
+        let fixed = share_out(&mut uses);
+        for ((host, mine), (_, other)) in fixed.into_iter().zip(standard()) {
+            if mine != other {
+                self.e.store(other.place(), host);
+                self.swaps.push(Swap { host, other, mine });
+            }
+        }
+        self.swap_in();
+        self.regs = Regs::with(fixed);
+        let others = uses.iter().filter(|uses| uses.times != 0).count();
+        let room = if accesses { HOSTS.len() - 1 } else { HOSTS.len() };
+        self.keep_most_used(&mut uses, others.min(room));
+        let last = self.source.words.len() - 1;
+        self.repeats = Some(Loop { last, start: self.e.here(), regs: self.regs.clone(), waits: None });
+    }
+
+    /// Gives host registers the guest registers that they hold here. Leaves the flags alone.
+    pub(super) fn swap_in(&mut self) {
+        for at in 0..self.swaps.len() {
+            let Swap { host, mine, .. } = self.swaps[at];
+            self.e.load(host, mine.place());
+        }
+    }
+
+    /// Gives host registers the guest registers that they hold elsewhere. Leaves the flags and EAX alone.
+    pub(super) fn swap_out(&mut self) {
+        for at in 0..self.swaps.len() {
+            let Swap { host, mine, .. } = self.swaps[at];
+            self.e.store(mine.place(), host);
+        }
+        for at in 0..self.swaps.len() {
+            let Swap { host, other, .. } = self.swaps[at];
+            self.e.load(host, other.place());
+        }
+    }
+
+    /// One instruction on the way.
+    pub(super) fn trace(&mut self, op: Op, flags: Option<u32>) -> Then {
+        let branches = matches!((op.primary(), op.xo()), (16 | 18, _) | (19, 16 | 528));
+        if !traceable(op.0) || (!branches && self.next_pc() != self.pc().wrapping_add(4)) {
+            self.failed = true;
+        } else if branches {
+            self.branch_on_the_way(op, flags);
+        } else if !self.straight(op) {
+            self.failed = true;
+        }
+        Then::Next
+    }
+
+    /// A branch that goes on where it went when the trace was made, else out of it.
+    fn branch_on_the_way(&mut self, op: Op, flags: Option<u32>) {
+        let (here, next) = (self.pc(), self.next_pc());
+        let after = here.wrapping_add(4);
+        let always = op.rt() & 20 == 20;
+        let count = self.count();
+        match op.primary() {
+            18 => {
+                let target = if op.aa() { op.li() } else { here.wrapping_add(op.li()) };
+                self.link_register(op);
+                self.failed |= next != target;
+            }
+            16 => {
+                let target = if op.aa() { op.bd() } else { here.wrapping_add(op.bd()) };
+                if always {
+                    self.link_register(op);
+                    self.failed |= next != target;
+                    return;
+                }
+                let one = (op.rt() & 4 != 0) != (op.rt() & 16 != 0);
+                if !one || (next != target && next != after) {
+                    self.failed = true;
+                    return;
+                }
+                let taken = self.one_condition(op, flags);
+                let (leaves, target) = if next == target { (taken.not(), after) } else { (taken, target) };
+                let spill = self.regs.dirty();
+                let hole = self.e.jump_if(leaves);
+                self.exits.push(Exit { hole, spill, target, count: Count::Of(count) });
+            }
+            _ => {
+                // The target is read before LK replaces it.
+                self.failed |= !always;
+                self.e.load(RAX, if op.xo() == 16 { field!(lr) } else { field!(ctr) });
+                self.link_register(op);
+                self.e.alu_imm(Alu::And, RAX, !3);
+                self.e.alu_imm(Alu::Cmp, RAX, next);
+                let spill = self.regs.dirty();
+                let hole = self.e.jump_if(Cond::NotEqual);
+                self.exits.push(Exit { hole, spill, target: 0, count: Count::Computed(count) });
+            }
+        }
+    }
+
+    /// The end of a round.
+    ///
+    /// ```text
+    /// write back and read what is not held as it was at the start
+    /// R12 -= instructions; if R12 >= instructions go on at the start
+    /// go on in the block
+    /// ```
+    pub(super) fn close_trace(&mut self) {
+        let Some(repeats) = self.repeats.take() else { return };
+        self.meet(&repeats.regs);
+        self.e.alu64_imm(Alu::Sub, R12, self.count());
+        self.e.alu64_imm(Alu::Cmp, R12, self.count());
+        let again = self.e.jump_if(Cond::GreaterEqual);
+        self.e.bind(again, repeats.start);
+        let hole = self.e.jump();
+        let (spill, target) = (repeats.regs.dirty(), self.source.pc);
+        self.exits.push(Exit { hole, spill, target, count: Count::Fallback });
+    }
+
+    /// Goes on in the block at `target`, which the trace stands for.
+    pub(super) fn fall_back(&mut self, target: u32) {
+        let hole = self.e.jump();
+        let mut ask = Holes::default();
+        ask.push(hole);
+        let jump = Some((self.source.at + hole.0) as u32);
+        self.fallbacks.push(self.source.first_site + self.sites.len() as u32);
+        self.ask_driver(ask, NewSite { target, sampling: true, jump, stub: 0, key: None });
+    }
+}
+
+/// Gives the guest registers that are worth most a host register for the whole trace, and takes them out of `uses`: each
+/// the one that it has elsewhere, if it has one.
+fn share_out(uses: &mut [loops::Use; 33]) -> Fixed {
+    let mut fixed = standard();
+    let mut chosen = [None; 6];
+    for place in &mut chosen {
+        let most = loops::most_used(uses);
+        if uses[most].times != 0 {
+            *place = Some(loops::guest(most));
+            uses[most] = loops::Use::default();
+        }
+    }
+    let stays = |guest: Guest| chosen.contains(&Some(guest));
+    let mut homeless =
+        chosen.into_iter().flatten().filter(|guest| standard().iter().all(|(_, held)| held != guest));
+    for (_, held) in &mut fixed {
+        if !stays(*held)
+            && let Some(guest) = homeless.next()
+        {
+            *held = guest;
+        }
+    }
+    fixed
+}
