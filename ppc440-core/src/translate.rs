@@ -15,7 +15,9 @@ use crate::bits::{esr, mmucr, storage};
 use crate::bus::Bus;
 use crate::core::{Core, Flow, Stop};
 use crate::exception::Interrupt;
+use crate::exec;
 use crate::mmu::{FETCH, FetchEntry, Selection, linear};
+use crate::op::Op;
 
 /// Where [`Core::registers`] begins in a [`Core`], in bytes.
 pub const STATE_OFFSET: usize = core::mem::offset_of!(Core, state);
@@ -236,6 +238,22 @@ impl Core {
     /// Executes the instruction at `pc` without translated code; the caller completes it.
     pub fn execute<B: Bus>(&mut self, bus: &mut B) -> Flow {
         self.execute_one(bus)
+    }
+
+    /// Executes instructions from RAM page number `page`, where `pc` lies, as long as each goes on with the next word of the
+    /// page; returns what the last one returned, which the caller completes. For code that is not worth translating.
+    pub fn execute_line<B: Bus>(&mut self, bus: &mut B, page: u32) -> Flow {
+        loop {
+            let pc = self.state.pc;
+            let Some(word) = bus.load_u32(u64::from(page) << 12 | u64::from(pc & 0xFFC)) else {
+                return self.execute_one(bus);
+            };
+            let flow = exec::decode::<B>(word)(self, bus, Op::new(word));
+            if flow != Flow::Next || pc & 0xFFC == 0xFFC {
+                return flow;
+            }
+            self.state.pc = pc.wrapping_add(4);
+        }
     }
 
     /// Number (physical address / 4096) of the RAM page from which `pc` is fetched, if its code may be cached: not on

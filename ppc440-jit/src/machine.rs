@@ -54,6 +54,10 @@ const LOOK: u64 = 8192;
 const HOT: u8 = 4;
 /// ...and so often that is tried.
 const TRIES: u8 = 4;
+/// Code is translated when the guest comes to it for the time after so many: what runs once is cheaper interpreted...
+const COLD: u8 = 1;
+/// ...and of so many places it is known how often the guest came.
+const PLACES: usize = 1 << 14;
 /// Of so many translations one is timed: a look at a clock costs as much as a short block.
 const SAMPLE: u64 = 16;
 /// Code that a block may need at most, generously.
@@ -99,6 +103,11 @@ pub struct Jit<B> {
     /// The way that the guest goes now is written down, to make a trace of it.
     path: Option<Path>,
     hot: u8,
+    /// Code at this address, in this page, is to be interpreted as far as it goes in a line.
+    line: Option<(u32, u32)>,
+    /// By place: which one, and how often the guest came there.
+    visits: Box<[(u32, u8)]>,
+    cold: u8,
 }
 
 /// A way through the guest's code, within a page.
@@ -173,6 +182,9 @@ impl<B: DirectRam> Jit<B> {
             clock: None,
             path: None,
             hot: HOT,
+            line: None,
+            visits: vec![(u32::MAX, 0); PLACES].into_boxed_slice(),
+            cold: COLD,
         }
     }
 
@@ -187,6 +199,11 @@ impl<B: DirectRam> Jit<B> {
     /// from there: ways through several blocks that keep registers. For tests, which have no time to wait.
     pub fn set_hot(&mut self, times: u8) {
         self.hot = times;
+    }
+
+    /// How often the guest comes to code before it is translated. For tests, and for measuring translation.
+    pub fn set_cold(&mut self, times: u8) {
+        self.cold = times;
     }
 
     /// The core. Its registers are current between two calls of [`Jit::run`].
@@ -263,7 +280,7 @@ impl<B: DirectRam> Jit<B> {
                 if self.path.is_some() && self.followed(bus) {
                     continue;
                 }
-                let flow = self.frame.core.execute(bus);
+                let flow = self.execute(bus);
                 self_loop = flow == Flow::SelfLoop;
                 self.frame.core.complete(flow);
                 self.follow_ram(bus);
@@ -484,12 +501,16 @@ impl<B: DirectRam> Jit<B> {
         let core = &mut self.frame.core;
         let retired = core.retired();
         if retired >= self.tail || core.needs_stepping() || self.path.is_some() {
+            self.line = None;
             return self.exit();
         }
         let pc = core.registers().pc;
         let Some(page) = core.code_page(bus, pc) else { return self.exit() };
         let mode = Self::mode(core);
         if retired >= self.limit && self.heat(page, pc, mode) {
+            return self.exit();
+        }
+        if self.line == Some((pc, page)) {
             return self.exit();
         }
         let host = match self.cache.jump(page, pc, mode) {
@@ -595,8 +616,36 @@ impl<B: DirectRam> Jit<B> {
         }
     }
 
+    /// Executes what is not translated: a line of cold code, or an instruction.
+    fn execute(&mut self, bus: &mut B) -> Flow {
+        match self.line.take() {
+            Some((pc, page)) if pc == self.frame.core.registers().pc => {
+                self.frame.core.execute_line(bus, page)
+            }
+            _ => self.frame.core.execute(bus),
+        }
+    }
+
+    /// Whether the guest has come to this place too seldom to translate what is there.
+    fn is_cold(&mut self, page: u32, pc: u32) -> bool {
+        let key = page << 10 | (pc >> 2 & 0x3FF);
+        let (place, times) = &mut self.visits[(key.wrapping_mul(0x9E37_79B1) >> 18) as usize % PLACES];
+        if *place != key {
+            (*place, *times) = (key, 0);
+        }
+        *times = times.saturating_add(1);
+        *times <= self.cold
+    }
+
     fn find_or_translate(&mut self, bus: &B, page: u32, pc: u32, mode: u8) -> Option<usize> {
-        let block = self.block(bus, page, pc, mode)?;
+        let block = match self.cache.find(page, pc, mode) {
+            Some(block) => block,
+            None if self.is_cold(page, pc) => {
+                self.line = Some((pc, page));
+                return None;
+            }
+            None => self.translate(bus, page, pc, mode)?,
+        };
         self.cache.remember_jump(block);
         Some(self.cache.host(block))
     }
