@@ -172,30 +172,68 @@ impl<const N: usize> DirectShadow<N> {
         stid: u8,
         sink: &mut K,
     ) {
-        if self.sets[usize::from(index) % N] == 0 && tlb.rewrite(index, ws, value) {
-            self.stats.tlb_writes += 1;
-        } else {
-            self.write_word(tlb, index, ws, value, stid, sink);
+        self.stats.tlb_writes += 1;
+        if ws == 0 {
+            self.write_page(tlb, index, value, stid, sink);
+            return;
         }
+        if self.sets[usize::from(index) % N] != 0 && tlb.differs(index, ws, value) {
+            self.lose(tlb, index, sink);
+        }
+        tlb.rewrite(index, ws, value);
     }
 
-    /// As [`tlbwe`](Self::tlbwe), where something may have to be dropped.
+    /// The shortest way to write word 1 or 2 of an entry that no context holds anything of. False, with nothing done, for
+    /// every other: [`tlbwe`](Self::tlbwe) does them all.
+    #[inline(always)]
+    pub fn rewrite(&mut self, tlb: &mut Tlb<N>, index: u8, ws: u8, value: u32) -> bool {
+        if ws == 0 || self.sets[usize::from(index) % N] != 0 {
+            return false;
+        }
+        self.stats.tlb_writes += 1;
+        tlb.rewrite(index, ws, value);
+        true
+    }
+
+    /// Word 0, which may make the entry another page.
     #[inline(never)]
-    fn write_word<K: ShadowSink + ?Sized>(
+    fn write_page<K: ShadowSink + ?Sized>(
         &mut self,
         tlb: &mut Tlb<N>,
         index: u8,
-        ws: u8,
         value: u32,
         stid: u8,
         sink: &mut K,
     ) {
-        // One by one, so that each is compiled for what it can change.
-        match ws {
-            0 => self.replace(tlb, index, tlb.with_word(index, 0, value, stid), sink),
-            1 => self.replace(tlb, index, tlb.with_word(index, 1, value, stid), sink),
-            2 => self.replace(tlb, index, tlb.with_word(index, 2, value, stid), sink),
-            _ => self.stats.tlb_writes += 1,
+        let (index, word0) = (index & (N - 1) as u8, value & TlbEntry::WORD0_MASK);
+        if tlb.read_word(index, 0) == word0 && tlb.tid(index) == stid {
+            return;
+        }
+        if self.sets[usize::from(index)] != 0 {
+            self.lose(tlb, index, sink);
+        }
+        tlb.relocate(usize::from(index), word0, u32::from(stid));
+        self.cover(tlb, index, word0, sink);
+    }
+
+    /// Drops what the sink may hold of entry `index`.
+    #[inline(never)]
+    fn lose<K: ShadowSink + ?Sized>(&mut self, tlb: &Tlb<N>, index: u8, sink: &mut K) {
+        let index = index & (N - 1) as u8;
+        let set = core::mem::take(&mut self.sets[usize::from(index)]);
+        let (ea, size) = tlb.page(index);
+        self.drop_range(tlb, index, set, ea, size, sink);
+    }
+
+    /// After entry `index` became another page, if it is one: drops what it takes from higher entries.
+    #[inline(always)]
+    fn cover<K: ShadowSink + ?Sized>(&mut self, tlb: &Tlb<N>, index: u8, word0: u32, sink: &mut K) {
+        if word0 & TlbEntry::V != 0 {
+            let overlaps = tlb.overlaps(index);
+            if overlaps != 0 {
+                self.stats.overlaps += 1;
+                self.take_over(tlb, index, overlaps, sink);
+            }
         }
     }
 
@@ -211,8 +249,7 @@ impl<const N: usize> DirectShadow<N> {
         self.replace(tlb, index, entry.masked(), sink);
     }
 
-    /// As [`set_entry`](Self::set_entry), with an entry that has no unimplemented bits; inlined as `Shadow`'s is.
-    #[inline(always)]
+    /// As [`set_entry`](Self::set_entry), with an entry that has no unimplemented bits.
     fn replace<K: ShadowSink + ?Sized>(
         &mut self,
         tlb: &mut Tlb<N>,
@@ -222,18 +259,12 @@ impl<const N: usize> DirectShadow<N> {
     ) {
         self.stats.tlb_writes += 1;
         let Some(change) = tlb.change(index, &entry) else { return };
-        let set = core::mem::take(&mut self.sets[usize::from(change.index) % N]);
-        if set != 0 {
-            let (ea, size) = tlb.page(change.index);
-            self.drop_range(tlb, change.index, set, ea, size, sink);
+        if self.sets[usize::from(change.index) % N] != 0 {
+            self.lose(tlb, change.index, sink);
         }
         tlb.make(change, entry);
-        if change.moved && entry.valid() {
-            let overlaps = tlb.overlaps(change.index);
-            if overlaps != 0 {
-                self.stats.overlaps += 1;
-                self.take_over(tlb, change.index, overlaps, sink);
-            }
+        if change.moved {
+            self.cover(tlb, change.index, entry.word0, sink);
         }
     }
 
@@ -265,10 +296,15 @@ impl<const N: usize> DirectShadow<N> {
         size: PageSize,
         sink: &mut K,
     ) {
-        for id in ones(set) {
-            let user = self.contexts.mode(id).is_some_and(|mode| mode.user);
+        let mut left = set;
+        while left != 0 {
+            let id = left.trailing_zeros() as u16;
+            left &= left - 1;
             self.stats.drops += 1;
-            sink.drop(ContextId(id), &page_of(&tlb.given_by(index, ea, user), ea, size.bytes()));
+            if !sink.forget(ContextId(id), ea, size.bytes()) {
+                let user = self.contexts.mode(id).is_some_and(|mode| mode.user);
+                sink.drop(ContextId(id), &page_of(&tlb.given_by(index, ea, user), ea, size.bytes()));
+            }
         }
     }
 

@@ -93,6 +93,14 @@ pub trait ShadowSink {
         self.drop(ctx, page);
     }
 
+    /// A short way to [`drop`](Self::drop) for a sink that finds what it holds by address alone: forgets everything in `ctx`
+    /// that overlaps the aligned block of `size` bytes at `ea`. False, with nothing done, if it wants to be told by
+    /// `drop`. [`DirectShadow`](crate::DirectShadow) asks this first.
+    fn forget(&mut self, ctx: ContextId, ea: EffectiveAddress, size: u32) -> bool {
+        let _ = (ctx, ea, size);
+        false
+    }
+
     /// The largest page that the sink can hold, in bytes: a power of two, 1,024 or more. Larger guest
     /// pages are shadowed in aligned pieces of this size. Must not change during the sink's life.
     #[inline]

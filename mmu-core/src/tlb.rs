@@ -274,10 +274,20 @@ impl<const N: usize> Tlb<N> {
         }
     }
 
-    /// Writes word 1 or 2, which change what a match gives and not what matches: for entries without shadows. False,
-    /// with nothing done, if `ws` is another word.
+    /// Whether writing word 1 or 2 would change it.
     #[inline(always)]
-    pub(crate) fn rewrite(&mut self, index: u8, ws: u8, value: u32) -> bool {
+    pub(crate) fn differs(&self, index: u8, ws: u8, value: u32) -> bool {
+        let held = &self.entries[Self::slot(index)];
+        match ws {
+            1 => held.word1 != value & TlbEntry::WORD1_MASK,
+            2 => held.word2 != value & TlbEntry::WORD2_MASK,
+            _ => false,
+        }
+    }
+
+    /// Writes word 1 or 2, which change what a match gives and not what matches; nothing if `ws` is another word.
+    #[inline(always)]
+    pub(crate) fn rewrite(&mut self, index: u8, ws: u8, value: u32) {
         let slot = Self::slot(index);
         let (held, tag) = (&mut self.entries[slot], &mut self.tags[slot]);
         match ws {
@@ -289,9 +299,8 @@ impl<const N: usize> Tlb<N> {
                 held.word2 = value & TlbEntry::WORD2_MASK;
                 tag.word2 = held.word2;
             }
-            _ => return false,
+            _ => {}
         }
-        true
     }
 
     /// What it would change to replace entry `index`; `None` if nothing.
@@ -325,7 +334,7 @@ impl<const N: usize> Tlb<N> {
 
     /// Replaces word 0 and the TID of entry `slot`, and brings the index up to date.
     #[inline]
-    fn relocate(&mut self, slot: usize, word0: u32, tid: u32) {
+    pub(crate) fn relocate(&mut self, slot: usize, word0: u32, tid: u32) {
         let held = &mut self.entries[slot];
         let old = held.word0;
         (held.word0, held.tid) = (word0, tid);

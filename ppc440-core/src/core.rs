@@ -172,6 +172,8 @@ impl Core {
         self.at_boundary = true;
         self.code_writes.clear();
         self.set_msr(state.msr);
+        // Debug registers may differ, too.
+        self.update_context();
     }
 
     /// Copies the whole state out; `bus` tells the time for TB and DEC.
@@ -254,12 +256,43 @@ impl Core {
     }
 
     /// Sets MSR and everything that follows from it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn set_msr(&mut self, value: u32) {
         let value = value & msr::ALL;
         self.state.msr = value;
+        if self.mmu.select_known(self.state.pid as u8, value) && self.nothing_pending() {
+            self.set_attention_mask();
+            (self.debug_pending, self.float_pending) = (false, false);
+        } else {
+            self.follow_msr();
+        }
+    }
+
+    #[inline(never)]
+    fn follow_msr(&mut self) {
         self.update_context();
         self.update_enables();
+    }
+
+    /// Whether nothing is recorded that MSR lets interrupt.
+    #[inline(always)]
+    fn nothing_pending(&self) -> bool {
+        let recorded = self.state.dbsr & (dbcr0::EVENTS | dbsr::UDE);
+        self.state.msr & (msr::WE | msr::FE0 | msr::FE1) | recorded == 0 && self.timer_interrupt().is_none()
+    }
+
+    /// Which attention bits matter with the current MSR.
+    #[inline(always)]
+    fn set_attention_mask(&mut self) {
+        let m = self.state.msr;
+        let flag = |bit: u32, attention: u32| if m & bit != 0 { attention } else { 0 };
+        self.attention_mask = attention::RESET
+            | attention::STOP
+            | attention::BOARD
+            | attention::DMA
+            | flag(msr::EE, attention::EXT)
+            | flag(msr::CE, attention::CRIT)
+            | flag(msr::ME, attention::MCHECK);
     }
 
     /// Recomputes translation contexts after MSR, PID or a debug register changed.
@@ -273,18 +306,18 @@ impl Core {
     /// Recomputes what may interrupt after MSR, TCR or TSR changed.
     #[inline]
     pub(crate) fn update_enables(&mut self) {
+        self.set_attention_mask();
+        if self.nothing_pending() {
+            (self.debug_pending, self.float_pending) = (false, false);
+        } else {
+            self.update_pending();
+        }
+    }
+
+    /// The part of [`Core::update_enables`] for when something may be pending.
+    #[inline(never)]
+    fn update_pending(&mut self) {
         let m = self.state.msr;
-        let mut mask = attention::RESET | attention::STOP | attention::BOARD | attention::DMA;
-        if m & msr::EE != 0 {
-            mask |= attention::EXT;
-        }
-        if m & msr::CE != 0 {
-            mask |= attention::CRIT;
-        }
-        if m & msr::ME != 0 {
-            mask |= attention::MCHECK;
-        }
-        self.attention_mask = mask;
         // An event that was recorded while DE was off interrupts, imprecisely, once DE is on.
         let events = self.state.dbsr & (dbcr0::EVENTS | dbsr::UDE) != 0;
         self.debug_pending = events && m & msr::DE != 0 && self.state.dbcr[0] & dbcr0::IDM != 0;
@@ -301,6 +334,7 @@ impl Core {
     }
 
     /// The timer interrupt of highest priority that is pending and enabled.
+    #[inline(always)]
     fn timer_interrupt(&self) -> Option<Interrupt> {
         let s = &self.state;
         if s.tsr & tsr::WIS != 0 && s.tcr & tcr::WIE != 0 && s.msr & msr::CE != 0 {

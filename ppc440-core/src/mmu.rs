@@ -190,10 +190,11 @@ impl Fast {
         let read = if page.readable { tag } else { INVALID };
         // What may be written may be read: engines rely on it. Pages that can only be written stay out.
         let write = if page.writable && !self.is_code(pa) { read } else { INVALID };
-        let delta = pa.wrapping_sub(u64::from(tag));
-        self.data[context % PARTS][data_slot(ea)] = DataEntry { read, write, delta };
         if self.linear.is_some() {
             self.install_around(context, page, ea, pa);
+        } else {
+            let delta = pa.wrapping_sub(u64::from(tag));
+            self.data[context % PARTS][data_slot(ea)] = DataEntry { read, write, delta };
         }
     }
 
@@ -215,13 +216,25 @@ impl Fast {
         }
     }
 
+    /// As `drop`, for pages of all sizes, and recorded.
+    #[inline(never)]
+    fn drop_any(&mut self, ctx: ContextId, page: &ShadowPage) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.dropped(page);
+        }
+        self.large.retain(|(held, other)| *held != ctx || !overlap(other, page));
+        self.drop_pieces(ctx, page);
+    }
+
     /// Forgets what was cut from `page`.
     fn drop_pieces(&mut self, ctx: ContextId, page: &ShadowPage) {
         let context = usize::from(ctx.0);
         if let Some(linear) = &mut self.linear {
-            linear.clear_range(context, page.ea.0, page.size);
+            linear.clear_range(context, page.ea.0 & !0xFFF, page.size.max(4096));
         }
-        let cut = |tag: u32| tag != INVALID && page.contains(EffectiveAddress(tag));
+        // A page of 1 KB takes the 4 KB around it along.
+        let (start, size) = (page.ea.0 & !0xFFF, page.size.max(4096));
+        let cut = |tag: u32| tag != INVALID && tag.wrapping_sub(start) < size;
         for entry in &mut self.data[context] {
             if cut(entry.read) || cut(entry.write) {
                 *entry = DataEntry::EMPTY;
@@ -246,28 +259,34 @@ impl ShadowSink for Fast {
         }
     }
 
+    #[inline]
     fn drop(&mut self, ctx: ContextId, page: &ShadowPage) {
-        if let Some(recorder) = &mut self.recorder {
-            recorder.dropped(page);
+        if !self.forget(ctx, page.ea, page.size) {
+            self.drop_any(ctx, page);
         }
-        if page.size > 4096 {
-            self.large.retain(|(held, other)| *held != ctx || !overlap(other, page));
-            self.drop_pieces(ctx, page);
-            return;
+    }
+
+    #[inline(always)]
+    fn forget(&mut self, ctx: ContextId, ea: EffectiveAddress, size: u32) -> bool {
+        if self.recorder.is_some() || size > 4096 {
+            return false;
         }
-        let (context, tag) = (usize::from(ctx.0), page.ea.0 & !0xFFF);
-        if let Some(linear) = &mut self.linear {
-            linear.clear(context, tag);
+        let (context, tag) = (usize::from(ctx.0), ea.0 & !0xFFF);
+        match &mut self.linear {
+            Some(linear) => linear.clear(context, tag),
+            None => {
+                let entry = &mut self.data[context % PARTS][data_slot(tag)];
+                if entry.read == tag || entry.write == tag {
+                    *entry = DataEntry::EMPTY;
+                }
+            }
         }
-        let entry = &mut self.data[context][data_slot(tag)];
-        if entry.read == tag || entry.write == tag {
-            *entry = DataEntry::EMPTY;
-        }
-        let entry = &mut self.fetch[context].entries[fetch_slot(tag)];
+        let entry = &mut self.fetch[context % PARTS].entries[fetch_slot(tag)];
         if entry.tag == tag {
             entry.tag = INVALID;
             self.fetch_losses = self.fetch_losses.wrapping_add(1);
         }
+        true
     }
 
     /// The table holds 4 KB pieces, but the pool need not: a pinned page of the kernel is one shadow.
@@ -370,6 +389,8 @@ pub(crate) struct Mmu {
     /// By [`selection_slot`]. Those that are known need not be asked for again: their contexts stand for the same
     /// modes until one is recycled.
     pub(crate) selections: [Selection; SELECTIONS],
+    /// Every data access must be looked at.
+    slow_data: bool,
     /// No cached translation is used.
     bypass: bool,
     /// Every reference is recorded, so none may be answered by the table.
@@ -409,6 +430,7 @@ impl Mmu {
             now: 0,
             parts: nothing.parts,
             selections: [nothing; SELECTIONS],
+            slow_data: false,
             bypass: false,
             recording: false,
         };
@@ -419,6 +441,7 @@ impl Mmu {
     /// Selects the contexts of (PID, MSR). With `slow_data` every data access takes the slow path.
     #[inline(always)]
     pub(crate) fn set_mode(&mut self, pid: u8, machine: u32, slow_data: bool) {
+        self.slow_data = slow_data;
         let key = selection_key(pid, machine, slow_data);
         let slot = selection_slot(key);
         if self.now as usize == slot && self.selections[slot].key == key {
@@ -432,6 +455,25 @@ impl Mmu {
             self.record_registers();
         }
         self.retag();
+    }
+
+    /// Selects the contexts of (PID, MSR), if they are remembered; `slow_data` stays. False, with nothing done, if not.
+    #[inline(always)]
+    pub(crate) fn select_known(&mut self, pid: u8, machine: u32) -> bool {
+        let key = selection_key(pid, machine, self.slow_data);
+        let slot = selection_slot(key);
+        let selection = &self.selections[slot];
+        let known = selection.key == key && !self.bypass && !self.recording;
+        if known {
+            (self.now, self.parts) = (slot as u32, selection.parts);
+        }
+        known
+    }
+
+    /// The key of what is selected.
+    #[inline]
+    pub(crate) fn selected(&self) -> u32 {
+        self.selection().key
     }
 
     /// Asks for contexts.
@@ -517,8 +559,12 @@ impl Mmu {
     /// Records that the page that holds `ea` in the current fetch context is the code cache's page `code`.
     pub(crate) fn install_fetch(&mut self, ea: u32, code: u32) {
         if !self.bypass && !self.recording {
-            self.fast.fetch[self.parts.fetch as usize % PARTS].entries[fetch_slot(ea)] =
-                FetchEntry { tag: ea & !0xFFF, code };
+            let entry = &mut self.fast.fetch[self.parts.fetch as usize % PARTS].entries[fetch_slot(ea)];
+            if entry.tag != INVALID && entry.tag != ea & !0xFFF {
+                // Nobody will be told of the other one's end.
+                self.fast.fetch_losses = self.fast.fetch_losses.wrapping_add(1);
+            }
+            *entry = FetchEntry { tag: ea & !0xFFF, code };
             self.fast.used |= 1 << self.parts.fetch;
         }
     }
@@ -650,19 +696,21 @@ impl Mmu {
         let selection = &self.selections[self.now as usize % SELECTIONS];
         let (mode, ctx) = (selection.data_mode, selection.data_context);
         let Some(index) = shadow.find(tlb, mode, EffectiveAddress(ea)) else { return Refill::Missed };
-        let entry = tlb.entry(index);
-        let (read, write) = (entry.readable(mode.user), entry.writable(mode.user));
-        let special = entry.word2 & (storage::E | storage::W | storage::I) != 0;
-        let pa = u64::from(entry.erpn()) << 32 | u64::from(entry.word1 & !0xFFF);
-        if entry.size() != Some(PageSize::K4)
+        // In words, as a whole entry would be read before its words have left the store buffer.
+        let (word0, word1, word2) =
+            (tlb.read_word(index, 0), tlb.read_word(index, 1), tlb.read_word(index, 2));
+        let shift = if mode.user { 3 } else { 0 };
+        let (read, write) = (TlbEntry::SR << shift, TlbEntry::SW << shift);
+        let needed = if store { read | write } else { read };
+        let pa = u64::from(word1 & 0xF) << 32 | u64::from(word1 & !0xFFF);
+        if word0 & TlbEntry::SIZE != u32::from(PageSize::K4.code()) << TlbEntry::SIZE_SHIFT
+            || word2 & (storage::E | storage::W | storage::I | needed) != needed
             || tlb.uses(PageSize::K1)
-            || special
-            || !read
-            || (store && !write)
             || pa >= self.fast.limit
         {
             return self.refill_any(tlb, ea, store);
         }
+        let write = word2 & write != 0;
         let code = is_code(&self.fast.code, pa);
         shadow.hold(ctx, index);
         linear.set(part, ea, pa.wrapping_add(self.fast.base), true, write && !code);
@@ -684,6 +732,7 @@ impl Mmu {
     }
 
     /// Brings the page of a data access that will come into the table, if the guest's TLB has it.
+    #[inline]
     pub(crate) fn anticipate(&mut self, tlb: &Tlb, ea: u32, access: Access) {
         if !self.bypass && !self.recording {
             // A fault is found again, and delivered, by the access itself.
@@ -738,6 +787,16 @@ impl Mmu {
             shadow.tlbwe(tlb, index, ws, value, stid, &mut self.fast);
         } else {
             self.tlbwe_pooled(tlb, index, ws, value, stid);
+        }
+    }
+
+    /// tlbwe of a word that is not word 0 into an entry that no table has anything of. False, with nothing done, if it is
+    /// another.
+    #[inline(always)]
+    pub(crate) fn rewrite(&mut self, tlb: &mut Tlb, index: u8, ws: u8, value: u32) -> bool {
+        match &mut self.shadow {
+            Bookkeeping::Direct(shadow) => shadow.rewrite(tlb, index, ws, value),
+            Bookkeeping::Pool(..) => false,
         }
     }
 

@@ -213,6 +213,43 @@ impl Core {
         true
     }
 
+    /// Which contexts and modes are selected: the same number for the same, until [`Core::losses`] changes.
+    #[must_use]
+    #[inline]
+    pub fn selected(&self) -> u32 {
+        self.mmu.selected()
+    }
+
+    /// Goes up whenever fetch translations are taken back.
+    #[must_use]
+    #[inline]
+    pub fn losses(&self) -> u32 {
+        self.mmu.fetch_losses()
+    }
+
+    /// Instructions retired before `pc`, where everything is accounted.
+    #[must_use]
+    #[inline]
+    pub fn retired_before(&self) -> u64 {
+        self.retired
+    }
+
+    /// At a sampling point at `pc`, with everything accounted: goes on without a look at clock and pins, if none is due
+    /// before `limit` instructions and nothing else must be done first. False, with nothing done, if not.
+    #[must_use]
+    #[inline]
+    pub fn pass<B: Bus>(&mut self, bus: &B, limit: u64) -> bool {
+        let passes = self.retired < limit.min(self.check_at)
+            && bus.attention() & self.attention_mask == 0
+            && !self.is_fatal()
+            && self.code_writes.is_empty()
+            && !self.needs_stepping();
+        if passes {
+            self.at_boundary = false;
+        }
+        passes
+    }
+
     /// Ends the sampling point, unless exceptions follow each other for ever: then says which.
     #[inline]
     pub fn leave_sampling_point(&mut self) -> Option<Interrupt> {
@@ -332,6 +369,12 @@ impl Core {
         let losses = self.mmu.fetch_losses();
         self.mmu.tlbwe(&mut self.tlb, (index & 63) as u8, ws, value, stid);
         self.mmu.fetch_losses() == losses
+    }
+
+    /// As [`Core::write_tlb`], if nothing can be lost by it: false, with nothing done, if something can.
+    #[inline(always)]
+    pub fn rewrite_tlb(&mut self, index: u32, ws: u8, value: u32) -> bool {
+        self.mmu.rewrite(&mut self.tlb, (index & 63) as u8, ws, value)
     }
 
     /// Whether the page that holds `pc` is still fetched from RAM page number `page` in the current context, as far as

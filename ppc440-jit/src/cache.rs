@@ -151,6 +151,8 @@ pub(crate) struct Cache {
     pub(crate) jumps: Box<[JumpEntry]>,
     /// Goes up when everything is dropped.
     pub(crate) generation: u32,
+    /// Goes up whenever a block is not the one to go to any more.
+    pub(crate) changes: u32,
     pub(crate) stats: JitStats,
     pub(crate) recorder: Option<Recorder>,
 }
@@ -174,6 +176,7 @@ impl Cache {
             pages: Vec::new(),
             jumps: vec![JumpEntry::EMPTY; MODES * JUMPS].into_boxed_slice(),
             generation: 0,
+            changes: 0,
             stats: JitStats::default(),
             recorder: None,
         }
@@ -278,6 +281,7 @@ impl Cache {
     /// `fallbacks` of the trace lead to the block. `pcs` are the effective addresses of its instructions. Whatever drops
     /// the block drops the trace.
     pub(crate) fn stand_for(&mut self, trace: u32, block: u32, pcs: &[u32], fallbacks: &[u32]) {
+        self.changes = self.changes.wrapping_add(1);
         let mut bytes = self.blocks[block as usize].bytes;
         for pc in pcs {
             let offset = (pc & 0xFFF) as u16;
@@ -345,6 +349,7 @@ impl Cache {
 
     /// Nothing jumps to `block` any more and no lookup finds it; its code stays where it is until all is dropped.
     fn kill(&mut self, number: u32) {
+        self.changes = self.changes.wrapping_add(1);
         let (pc, mode, mut site) = {
             let block = &mut self.blocks[number as usize];
             (block.pc, block.mode, core::mem::replace(&mut block.incoming, NONE))
@@ -452,6 +457,7 @@ impl Cache {
         if let Some(recorder) = &mut self.recorder {
             recorder.dropped_all(cause);
         }
+        self.changes = self.changes.wrapping_add(1);
         self.blocks.clear();
         self.sites.clear();
         self.words.clear();

@@ -167,6 +167,22 @@ extern "sysv64" fn access<B: DirectRam>(owner: *mut c_void, what: u64, ea: u32) 
 extern "sysv64" fn write_tlb<B: DirectRam>(owner: *mut c_void, place: u32, value: u32, which: u32) -> u64 {
     // SAFETY: called by translated code.
     let (jit, _) = unsafe { borrow::<B>(owner) };
+    if jit.frame.core.rewrite_tlb(which, (which >> 8) as u8, value) {
+        return 0;
+    }
+    write_tlb_slow::<B>(owner, place, value, which)
+}
+
+/// The rest of [`write_tlb`], apart from it so that the short way saves no registers.
+#[inline(never)]
+extern "sysv64" fn write_tlb_slow<B: DirectRam>(
+    owner: *mut c_void,
+    place: u32,
+    value: u32,
+    which: u32,
+) -> u64 {
+    // SAFETY: called by translated code.
+    let (jit, _) = unsafe { borrow::<B>(owner) };
     if jit.write_tlb(Place(place), value, which) { 0 } else { LOST | u64::from(place) }
 }
 

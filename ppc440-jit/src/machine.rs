@@ -15,7 +15,7 @@ use ppc440_core::op::Op;
 use ppc440_core::translate::data_table;
 
 use crate::buffer::CodeMemory;
-use crate::cache::{Cache, JUMPS, JitStats};
+use crate::cache::{Cache, JUMPS, JitStats, JumpEntry};
 use crate::condition;
 use crate::enter;
 use crate::frame::{Frame, Stubs, fixed_code};
@@ -108,6 +108,41 @@ pub struct Jit<B> {
     /// By place: which one, and how often the guest came there.
     visits: Box<[(u32, u8)]>,
     cold: u8,
+    landings: Box<[Landing; LANDINGS]>,
+}
+
+/// Where interrupts begin and end that are remembered.
+const LANDINGS: usize = 64;
+
+/// A program counter and everything that tells what is executed there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Spot {
+    pc: u32,
+    selected: u32,
+    mode: u8,
+    losses: u32,
+    changes: u32,
+}
+
+/// What to do at a spot.
+#[derive(Clone, Copy)]
+struct Landing {
+    at: Spot,
+    host: usize,
+    data_table: *const u8,
+    fetch_table: *const u8,
+    jumps: *const JumpEntry,
+}
+
+impl Landing {
+    /// No program counter is odd.
+    const NONE: Self = Self {
+        at: Spot { pc: 1, selected: 0, mode: 0, losses: 0, changes: 0 },
+        host: 0,
+        data_table: core::ptr::null(),
+        fetch_table: core::ptr::null(),
+        jumps: core::ptr::null(),
+    };
 }
 
 /// A way through the guest's code, within a page.
@@ -185,6 +220,7 @@ impl<B: DirectRam> Jit<B> {
             line: None,
             visits: vec![(u32::MAX, 0); PLACES].into_boxed_slice(),
             cold: COLD,
+            landings: Box::new([Landing::NONE; LANDINGS]),
         }
     }
 
@@ -414,7 +450,7 @@ impl<B: DirectRam> Jit<B> {
         let at = self.locate(place);
         self.arrive(at.pc, at.since);
         self.frame.core.data_tlb_error(ea, cause);
-        self.go_on(bus)
+        self.land(bus)
     }
 
     /// rfi in supervisor state: where to go on.
@@ -423,7 +459,7 @@ impl<B: DirectRam> Jit<B> {
         let at = self.locate(place);
         self.arrive(at.pc, at.since);
         self.frame.core.return_from_interrupt();
-        self.go_on(bus)
+        self.land(bus)
     }
 
     /// After an instruction that ends its block and returned `flow`: where to go on.
@@ -472,6 +508,36 @@ impl<B: DirectRam> Jit<B> {
         if sampling {
             core.at_sampling_point();
         }
+    }
+
+    /// As [`Jit::go_on`], where interrupts begin and end: what was found there before is remembered.
+    #[inline]
+    fn land(&mut self, bus: &mut B) -> usize {
+        let core = &mut self.frame.core;
+        let at = Spot {
+            pc: core.registers().pc,
+            selected: core.selected(),
+            mode: Self::mode(core),
+            losses: core.losses(),
+            changes: self.cache.changes,
+        };
+        let number = (at.pc >> 2 ^ at.pc >> 7) as usize % LANDINGS;
+        let landing = self.landings[number];
+        if landing.at == at && self.path.is_none() && core.pass(bus, self.limit) {
+            self.frame.left = self.limit.wrapping_sub(self.frame.core.retired_before()) as i64;
+            self.frame.data_table = landing.data_table;
+            self.frame.fetch_table = landing.fetch_table;
+            self.frame.jumps = landing.jumps;
+            return landing.host;
+        }
+        let host = self.go_on(bus);
+        let frame = &self.frame;
+        if host != self.exit() && frame.core.registers().pc == at.pc && frame.core.losses() == at.losses {
+            let at = Spot { changes: self.cache.changes, ..at };
+            let (data_table, fetch_table, jumps) = (frame.data_table, frame.fetch_table, frame.jumps);
+            self.landings[number] = Landing { at, host, data_table, fetch_table, jumps };
+        }
+        host
     }
 
     /// Where to go on at the core's program counter without the driver, or the exit.

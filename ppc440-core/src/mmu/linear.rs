@@ -20,39 +20,17 @@ const REGION: usize = 64 * LINE;
 /// Regions of the address space, 2 MB each.
 const REGIONS: usize = PAGES / REGION;
 
-/// Which lines of a part, in either half, are not all zero: as much as must be cleaned when the part gets another use.
-#[derive(Clone, Debug)]
-struct Touched {
-    regions: [u64; REGIONS / 64],
-    lines: Vec<u64>,
-}
-
-impl Touched {
-    fn new() -> Self {
-        Self { regions: [0; REGIONS / 64], lines: alloc::vec![0; REGIONS] }
-    }
-
-    #[inline(always)]
-    fn mark(&mut self, page: usize) {
-        let region = page / REGION;
-        self.regions[region / 64] |= 1 << (region % 64);
-        self.lines[region] |= 1 << (page % REGION / LINE);
-    }
-
-    /// The first pages of the lines in `region`, which are cleaned now.
-    fn take(&mut self, region: usize) -> impl Iterator<Item = usize> + use<> {
-        self.regions[region / 64] &= !(1 << (region % 64));
-        bits(core::mem::take(&mut self.lines[region])).map(move |line| region * REGION + line * LINE)
-    }
-}
-
 /// The table. A word is the page's effective address minus its host address, or 0: subtracting it from an effective
 /// address gives the host address, with a borrow, and without one where there is no translation. Host addresses are
 /// above 4 GB.
 #[derive(Debug)]
 pub(crate) struct Linear {
     words: Vec<u64>,
-    touched: Vec<Touched>,
+    /// By part and region: the lines in either half that are not all zero, which must be cleaned when the part gets
+    /// another use.
+    touched: Vec<u64>,
+    /// By part: its regions with such lines.
+    regions: Vec<[u64; REGIONS / 64]>,
 }
 
 /// Where a page's word lies within its part.
@@ -65,11 +43,12 @@ impl Linear {
     /// As many parts as `words` has room for.
     pub(crate) fn new(words: Vec<u64>) -> Self {
         let parts = words.len() / PART;
-        Self { words, touched: alloc::vec![Touched::new(); parts] }
+        let (touched, regions) = (alloc::vec![0; parts * REGIONS], alloc::vec![[0; REGIONS / 64]; parts]);
+        Self { words, touched, regions }
     }
 
     pub(crate) fn parts(&self) -> usize {
-        self.touched.len()
+        self.regions.len()
     }
 
     pub(crate) fn words(&self) -> &[u64] {
@@ -82,13 +61,25 @@ impl Linear {
     }
 
     /// Lets `part` translate the page at `ea` to host address `host`, for loads, stores or both.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn set(&mut self, part: usize, ea: u32, host: u64, read: bool, write: bool) {
         let word = u64::from(ea & !0xFFF).wrapping_sub(host);
-        self.touched[part].mark(page(ea));
-        let words = &mut self.words[part * PART..][..PART];
-        words[page(ea)] = if read { word } else { 0 };
-        words[STORES + page(ea)] = if write { word } else { 0 };
+        let region = part * REGIONS + page(ea) / REGION;
+        let line = 1 << (page(ea) % REGION / LINE);
+        if self.touched[region] & line == 0 {
+            self.touch(region, line);
+        }
+        let at = part * PART + page(ea);
+        // The higher one first: the other needs no check.
+        self.words[at + STORES] = if write { word } else { 0 };
+        self.words[at] = if read { word } else { 0 };
+    }
+
+    #[inline(never)]
+    fn touch(&mut self, region: usize, line: u64) {
+        self.touched[region] |= line;
+        let (part, region) = (region / REGIONS, region % REGIONS);
+        self.regions[part][region / 64] |= 1 << (region % 64);
     }
 
     /// Whether there is a translation of the page at `ea`.
@@ -98,11 +89,11 @@ impl Linear {
     }
 
     /// Forgets the page at `ea`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn clear(&mut self, part: usize, ea: u32) {
-        let words = &mut self.words[part * PART..][..PART];
-        words[page(ea)] = 0;
-        words[STORES + page(ea)] = 0;
+        let at = part * PART + page(ea);
+        self.words[at + STORES] = 0;
+        self.words[at] = 0;
     }
 
     /// Stores to the page at `ea` are no longer translated if they go to host address `host`.
@@ -117,16 +108,15 @@ impl Linear {
     /// use of it.
     pub(crate) fn clear_range(&mut self, part: usize, ea: u32, len: u32) {
         let (first, end) = (page(ea), page(ea) + (len >> 12) as usize);
-        let touched = &mut self.touched[part];
-        let words = &mut self.words[part * PART..][..PART];
         for region in first / REGION..end.div_ceil(REGION) {
             let (from, to) = (first.max(region * REGION), end.min((region + 1) * REGION));
-            if touched.lines[region] == 0 {
+            if self.touched[part * REGIONS + region] == 0 {
                 continue;
             }
             if to - from == REGION {
-                touched.take(region).for_each(|at| clear_line(words, at));
+                self.clean(part, region);
             } else {
+                let words = &mut self.words[part * PART..][..PART];
                 words[from..to].fill(0);
                 words[STORES + from..STORES + to].fill(0);
             }
@@ -135,21 +125,23 @@ impl Linear {
 
     /// Forgets everything in `part`: as much work as there was use of it.
     pub(crate) fn clear_part(&mut self, part: usize) {
-        let touched = &mut self.touched[part];
-        let words = &mut self.words[part * PART..][..PART];
-        for (word, set) in touched.regions.into_iter().enumerate() {
+        for (word, set) in self.regions[part].into_iter().enumerate() {
             for bit in bits(set) {
-                touched.take(64 * word + bit).for_each(|at| clear_line(words, at));
+                self.clean(part, 64 * word + bit);
             }
         }
     }
-}
 
-/// Forgets the eight pages from page `at` on.
-#[inline(always)]
-fn clear_line(words: &mut [u64], at: usize) {
-    words[at..at + LINE].fill(0);
-    words[STORES + at..STORES + at + LINE].fill(0);
+    /// Forgets everything in a region.
+    fn clean(&mut self, part: usize, region: usize) {
+        self.regions[part][region / 64] &= !(1 << (region % 64));
+        let words = &mut self.words[part * PART..][..PART];
+        for line in bits(core::mem::take(&mut self.touched[part * REGIONS + region])) {
+            let at = region * REGION + line * LINE;
+            words[at..at + LINE].fill(0);
+            words[STORES + at..STORES + at + LINE].fill(0);
+        }
+    }
 }
 
 #[cfg(test)]
