@@ -31,22 +31,18 @@ const HANDLER: usize = 0x7EED_0000;
 
 /// The code of a block of these words, as if more of its page followed.
 fn code(words: &[u32], mode: u8) -> Vec<u8> {
+    translated(words, mode, None)
+}
+
+/// The code of a block, or of a trace.
+fn translated(words: &[u32], mode: u8, path: Option<&[u32]>) -> Vec<u8> {
     let (_, mut stubs) = fixed_code();
     // Not what this host happens to have.
     (stubs.has_fma, stubs.has_movbe) = (true, true);
     assert!(words.len() < MOST);
-    let source = Source {
-        words,
-        pc: PC,
-        mode,
-        page: 0x123,
-        block: 0,
-        first_site: 0,
-        at: AT,
-        page_ends: false,
-        path: None,
-    };
-    let made = translate(source, &stubs, &|_| HANDLER, true).expect("it is no trace");
+    let source =
+        Source { words, pc: PC, mode, page: 0x123, block: 0, first_site: 0, at: AT, page_ends: false, path };
+    let made = translate(source, &stubs, &|_| HANDLER, true).expect("it can be translated");
     assert!(made.words <= words.len());
     made.code
 }
@@ -129,7 +125,9 @@ fn stub_names() -> BTreeMap<u64, String> {
         exit,
         call,
         slow,
+        access,
         write_tlb,
+        return_from_interrupt,
         call_and_end,
         leave,
         indirect,
@@ -144,7 +142,9 @@ fn stub_names() -> BTreeMap<u64, String> {
         ("exit", exit),
         ("call", call),
         ("slow", slow),
+        ("access", access),
         ("write_tlb", write_tlb),
+        ("return_from_interrupt", return_from_interrupt),
         ("call_and_end", call_and_end),
         ("leave", leave),
         ("indirect", indirect),
@@ -250,6 +250,14 @@ families! {
         "mfspr 3,272", "mtspr 272,3", "mfspr 3,8", "mtspr 48,3", "wrteei 0", "wrteei 1", "mtmsr 3", "mfmsr 3",
         "isync", "sc", "rfi", "tlbwe 3,4,0", "mfdcr 3,0", "tw 31,3,3",
     ];
+}
+
+/// A loop of two blocks, whose branch is seldom taken: the way past it is the trace.
+#[test]
+fn trace() {
+    let words = assembled("lbzu 5,1(3); cmpwi 5,32; beq .+8; addi 14,14,1; add 15,15,5; bdnz .-20");
+    let path: Vec<u32> = (0..words.len() as u32).map(|index| PC + 4 * index).collect();
+    pinned("trace", &listing(&translated(&words, mode::FLOAT, Some(&path))));
 }
 
 /// The floating-point unit is off: the core raises the exception.
