@@ -142,10 +142,11 @@ pub struct Run {
     /// --clock icount. What is typed meanwhile is ignored, keys after Ctrl-A are not.
     #[arg(long, value_name = "FILE")]
     pub replay_input: Option<PathBuf>,
-    /// Which shadow of a guest page makes room for another: round-robin, sparing, clock, lru, plru or random.
+    /// Which shadow of a guest page makes room for another in a bounded pool: round-robin, sparing, clock, lru, plru or
+    /// random. Without this and --shadow-size there is no pool: engines hold what the guest's TLB gives.
     #[arg(long, value_name = "NAME")]
     pub tlb_policy: Option<PolicyKind>,
-    /// Shadows of guest pages that the engine may hold, 1 to 65535.
+    /// Keep shadows of guest pages in a pool of so many, 1 to 65535 (4096 with --tlb-policy alone).
     #[arg(long, value_name = "PAGES", value_parser = clap::value_parser!(u32).range(1..=65535))]
     pub shadow_size: Option<u32>,
     /// What a reset of the guest does.
