@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: the VMM beside QEMU 10, same kernel, same root file system, in turn.
 //!
-//! Three groups: the processor time from start to the first line of `/init`; what an idle guest at its
-//! prompt costs in time and memory; and the programs of `guest/bench` inside the guest. Rounds alternate
+//! Four groups: the processor time from start to the first line of `/init`; what an idle guest at its
+//! prompt costs in time and memory; code that runs once; and the programs of `guest/bench` inside the guest. Rounds alternate
 //! between the machines, so that a slow minute of the host hits all of them; a ratio is formed within a
 //! round, and its median, least and greatest value over the rounds are told. Figures are the host's; only
 //! ratios hold elsewhere.
@@ -14,6 +14,7 @@ mod facts;
 mod guest;
 mod page;
 mod readme;
+mod straight;
 mod table;
 
 use std::fs;
@@ -57,7 +58,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=50))]
     rounds: u32,
     /// Groups to measure
-    #[arg(long, value_delimiter = ',', default_value = "boot,idle,guest")]
+    #[arg(long, value_delimiter = ',', default_value = "boot,idle,once,guest")]
     group: Vec<Group>,
     /// Figures of guest/bench to run (all when empty): null-syscall,tlb-miss,...
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
@@ -86,6 +87,8 @@ enum Group {
     Boot,
     /// Processor time and memory of a guest that waits at its prompt
     Idle,
+    /// Processor time of an instruction that is executed for the first and only time
+    Once,
     /// The programs of guest/bench
     Guest,
 }
@@ -120,6 +123,15 @@ impl Machine {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).arg(if self.name == QEMU { "-append" } else { "--append" });
         command.arg(format!("{} {words}", boot::APPEND).trim());
+        Guest::start(command)
+    }
+
+    /// Starts it with another kernel and no root file system.
+    fn start_bare(&self, image: &Path) -> Result<Guest> {
+        let kernel = self.arguments.iter().position(|word| word.ends_with("-kernel"));
+        let kernel = kernel.context("A machine without a kernel")?;
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments[..=kernel]).arg(image);
         Guest::start(command)
     }
 }
@@ -180,6 +192,7 @@ const FAILED: &str = " failed: ";
 /// left stay beside each other.
 fn measure(args: &BenchArgs, machines: &[Machine], results: &mut Results, trouble: &mut impl FnMut(String)) {
     let task = Task::new("bench");
+    let lines = workspace::target_dir().and_then(|target| straight::Images::write(&target.join("bench")));
     let mut given_up = Vec::new();
     for round in 1..=args.rounds {
         for machine in machines {
@@ -192,6 +205,10 @@ fn measure(args: &BenchArgs, machines: &[Machine], results: &mut Results, troubl
                 let done = match group {
                     Group::Boot => measure_boot(machine, results),
                     Group::Idle => measure_idle(machine, args.megabytes, results),
+                    Group::Once => match &lines {
+                        Ok(lines) => lines.measure(machine, results),
+                        Err(error) => Err(anyhow::anyhow!("{error:#}")),
+                    },
                     Group::Guest => measure_guest(machine, &args.figure, results),
                 };
                 if let Err(error) = done {

@@ -13,6 +13,7 @@ pub(super) const MEANINGS: &[(&str, &str)] = &[
     ("idle-cpu", "idle at the prompt, share of a core"),
     ("memory-peak", "peak resident memory"),
     ("memory-beyond-guest", "memory beyond touched guest pages"),
+    ("straight-line", "straight-line code run once, an instruction"),
     ("null-syscall", "null system call"),
     ("pipe-roundtrip", "pipe ping-pong of two processes"),
     ("fork-wait", "fork, exit and wait"),
