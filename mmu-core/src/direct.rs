@@ -217,7 +217,7 @@ impl<const N: usize> DirectShadow<N> {
     }
 
     /// Drops what the sink may hold of entry `index`.
-    #[inline(never)]
+    #[inline]
     fn lose<K: ShadowSink + ?Sized>(&mut self, tlb: &Tlb<N>, index: u8, sink: &mut K) {
         let index = index & (N - 1) as u8;
         let set = core::mem::take(&mut self.sets[usize::from(index)]);
@@ -286,7 +286,7 @@ impl<const N: usize> DirectShadow<N> {
     }
 
     /// Drops an aligned part of the page of entry `index` in the contexts of `set`.
-    #[inline]
+    #[inline(never)]
     fn drop_range<K: ShadowSink + ?Sized>(
         &mut self,
         tlb: &Tlb<N>,

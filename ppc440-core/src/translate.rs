@@ -349,12 +349,12 @@ impl Core {
         self.at_boundary = true;
     }
 
-    /// rfi in supervisor state.
-    #[inline]
-    pub fn return_from_interrupt(&mut self) {
+    /// rfi in supervisor state, when `before` instructions had retired.
+    #[inline(always)]
+    pub fn return_from_interrupt(&mut self, before: u64) {
         // What comes next is the same for every flow that goes on elsewhere.
         let _ = self.return_from(self.state.srr);
-        self.retired = self.retired_exactly() + 1;
+        self.retired = before + 1;
         self.state.pc = self.npc;
         self.seq_pc = self.npc;
         self.chain = 0;

@@ -502,6 +502,14 @@ impl Emitter {
     pub(crate) fn signs_of_bytes(&mut self, to: Reg, from: Xmm) {
         self.rr(0x66, false, &[0x0F, 0xD7], to.0, from.0, None);
     }
+    /// Loads 16 bytes (MOVDQU).
+    pub(crate) fn load_wide(&mut self, to: Xmm, from: Mem) {
+        self.sse_mem(0xF3, 0x6F, to, from);
+    }
+    /// Stores 16 bytes (MOVDQU).
+    pub(crate) fn store_wide(&mut self, to: Mem, from: Xmm) {
+        self.rm(0xF3, false, &[0x0F, 0x7F], from.0, to, None);
+    }
     /// Stores the low 64 bits.
     pub(crate) fn store_double(&mut self, to: Mem, from: Xmm) {
         self.rm(0xF2, false, &[0x0F, 0x11], from.0, to, None);

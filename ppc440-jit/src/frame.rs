@@ -44,6 +44,9 @@ pub(crate) struct Frame {
     /// FPCC of a comparison after that, which is not yet in the FPSCR either (0: none).
     pub(crate) float_compared: u32,
     pub(crate) float_operands: [u64; 3],
+    /// The fields at the last mfcr, and what it gave: most often it comes back by mtcrf.
+    pub(crate) saved_cr: [u64; 8],
+    pub(crate) saved_value: u32,
     /// [`SPREAD`](crate::condition::SPREAD)
     pub(crate) spread: [u32; 256],
     /// The argument of the functions below.
@@ -246,9 +249,23 @@ pub(crate) fn fixed_code() -> (alloc::vec::Vec<u8>, Stubs) {
 
     stubs.pack = e.here();
     pack(&mut e);
+    let (fields, saved) = (cr_field(0), frame_field!(saved_cr));
+    for pair in [0, 16, 32, 48] {
+        e.load_wide(Xmm(0), fields.plus(pair));
+        e.store_wide(saved.plus(pair), Xmm(0));
+    }
+    e.store(frame_field!(saved_value), RAX);
     e.ret();
 
     stubs.unpack = e.here();
+    e.alu_mem(Alu::Cmp, RAX, frame_field!(saved_value));
+    let other = e.jump_if(Cond::NotEqual);
+    for pair in [0, 16, 32, 48] {
+        e.load_wide(Xmm(0), saved.plus(pair));
+        e.store_wide(fields.plus(pair), Xmm(0));
+    }
+    e.ret();
+    e.bind_here(other);
     for field in 0..8 {
         e.mov(RCX, RAX);
         e.shift_imm(Shift::Shr, RCX, 28 - 4 * field);
@@ -298,7 +315,6 @@ pub(crate) fn fixed_code() -> (alloc::vec::Vec<u8>, Stubs) {
 /// ```
 fn pack(e: &mut Emitter) {
     const WORDS: u8 = 0x66;
-    const LOAD: u8 = 0xF3;
     const MOVE: u8 = 0x6F;
     const EQUAL: u8 = 0x76;
     const AND: u8 = 0xDB;
@@ -310,8 +326,8 @@ fn pack(e: &mut Emitter) {
     let [high0, high4, low0, low4, t0, t4, nought] = [0, 1, 2, 3, 4, 5, 6].map(Xmm);
     let spread = |index: Reg| Mem::indexed(RBP, index, 2, offset_of!(Frame, spread) as i32 - ANCHOR as i32);
     for (high, low, more, first) in [(high0, low0, t0, 0), (high4, low4, t4, 4)] {
-        e.sse_mem(LOAD, MOVE, high, cr_field(first));
-        e.sse_mem(LOAD, MOVE, more, cr_field(first + 2));
+        e.load_wide(high, cr_field(first));
+        e.load_wide(more, cr_field(first + 2));
         e.sse(WORDS, MOVE, low, high);
         e.shuffle_words(high, more, 0xDD);
         e.shuffle_words(low, more, 0x88);

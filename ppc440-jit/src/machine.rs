@@ -126,6 +126,7 @@ struct Spot {
 
 /// What to do at a spot.
 #[derive(Clone, Copy)]
+#[repr(align(64))]
 struct Landing {
     at: Spot,
     host: usize,
@@ -135,6 +136,11 @@ struct Landing {
 }
 
 impl Landing {
+    /// Where the landing at `pc` is kept.
+    fn number(pc: u32) -> usize {
+        (pc >> 2 ^ pc >> 7) as usize % LANDINGS
+    }
+
     /// No program counter is odd.
     const NONE: Self = Self {
         at: Spot { pc: 1, selected: 0, mode: 0, losses: 0, changes: 0 },
@@ -186,6 +192,8 @@ impl<B: DirectRam> Jit<B> {
             ram: core::ptr::null_mut(),
             cr: [0; 8],
             codes: condition::CODES,
+            saved_cr: condition::unpack(0),
+            saved_value: 0,
             spread: condition::SPREAD,
             carry: 0,
             float_word: 0,
@@ -456,9 +464,9 @@ impl<B: DirectRam> Jit<B> {
     /// rfi in supervisor state: where to go on.
     #[inline]
     pub(crate) fn return_from_interrupt(&mut self, bus: &mut B, place: Place) -> usize {
-        let at = self.locate(place);
-        self.arrive(at.pc, at.since);
-        self.frame.core.return_from_interrupt();
+        self.cache.stats.helped += 1;
+        let before = self.limit.wrapping_sub(self.frame.left as u64) + u64::from(place.since());
+        self.frame.core.return_from_interrupt(before);
         self.land(bus)
     }
 
@@ -511,7 +519,7 @@ impl<B: DirectRam> Jit<B> {
     }
 
     /// As [`Jit::go_on`], where interrupts begin and end: what was found there before is remembered.
-    #[inline]
+    #[inline(always)]
     fn land(&mut self, bus: &mut B) -> usize {
         let core = &mut self.frame.core;
         let at = Spot {
@@ -521,8 +529,7 @@ impl<B: DirectRam> Jit<B> {
             losses: core.losses(),
             changes: self.cache.changes,
         };
-        let number = (at.pc >> 2 ^ at.pc >> 7) as usize % LANDINGS;
-        let landing = self.landings[number];
+        let landing = self.landings[Landing::number(at.pc)];
         if landing.at == at && self.path.is_none() && core.pass(bus, self.limit) {
             self.frame.left = self.limit.wrapping_sub(self.frame.core.retired_before()) as i64;
             self.frame.data_table = landing.data_table;
@@ -530,12 +537,24 @@ impl<B: DirectRam> Jit<B> {
             self.frame.jumps = landing.jumps;
             return landing.host;
         }
+        self.land_anew(bus)
+    }
+
+    #[inline(never)]
+    fn land_anew(&mut self, bus: &mut B) -> usize {
+        let pc = self.frame.core.registers().pc;
         let host = self.go_on(bus);
         let frame = &self.frame;
-        if host != self.exit() && frame.core.registers().pc == at.pc && frame.core.losses() == at.losses {
-            let at = Spot { changes: self.cache.changes, ..at };
+        if host != self.exit() && frame.core.registers().pc == pc {
+            let at = Spot {
+                pc,
+                selected: frame.core.selected(),
+                mode: Self::mode(&frame.core),
+                losses: frame.core.losses(),
+                changes: self.cache.changes,
+            };
             let (data_table, fetch_table, jumps) = (frame.data_table, frame.fetch_table, frame.jumps);
-            self.landings[number] = Landing { at, host, data_table, fetch_table, jumps };
+            self.landings[Landing::number(pc)] = Landing { at, host, data_table, fetch_table, jumps };
         }
         host
     }

@@ -297,6 +297,7 @@ pub(super) fn wrteei<B: Bus>(core: &mut Core, _: &mut B, op: Op) -> Flow {
 
 impl Core {
     /// Returns from an interrupt: PC and MSR from a pair of save/restore registers.
+    #[inline]
     pub(crate) fn return_from(&mut self, pair: [u32; 2]) -> Flow {
         self.npc = pair[0] & !3;
         self.context_synchronize();
