@@ -1,6 +1,9 @@
 //! The driver: finds or makes the block at the program counter, enters it, and does between blocks what the reference
 //! core's own driver does, in the same order and at the same points.
 
+mod hot;
+mod landing;
+
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec;
@@ -15,12 +18,14 @@ use ppc440_core::op::Op;
 use ppc440_core::translate::data_table;
 
 use crate::buffer::CodeMemory;
-use crate::cache::{Cache, JUMPS, JitStats, JumpEntry};
+use crate::cache::{Cache, JUMPS, JitStats};
 use crate::condition;
 use crate::enter;
 use crate::frame::{Frame, Stubs, fixed_code};
 use crate::record::{Cause, Recorder, Recording};
-use crate::translate::{MOST, Place, Source, leaves, mode, traceable, translate};
+use crate::translate::{MOST, Place, Source, leaves, mode, translate};
+use hot::{HOT, Path};
+use landing::{LANDINGS, Landing};
 
 /// The FPSCR after an operation that translated code executed, from the one before.
 fn float_outcome(op: Op, before: Fpscr, [a, b, c]: [u64; 3]) -> Fpscr {
@@ -50,10 +55,6 @@ const CONTEXTS: usize = 30;
 const TAIL: u64 = 1024;
 /// Most instructions between two looks at where the guest is.
 const LOOK: u64 = 8192;
-/// So often the guest must be seen at a block before a trace is made from there...
-const HOT: u8 = 4;
-/// ...and so often that is tried.
-const TRIES: u8 = 4;
 /// Code is translated when the guest comes to it for the time after so many: what runs once is cheaper interpreted...
 const COLD: u8 = 1;
 /// ...and of so many places it is known how often the guest came.
@@ -109,54 +110,6 @@ pub struct Jit<B> {
     visits: Box<[(u32, u8)]>,
     cold: u8,
     landings: Box<[Landing; LANDINGS]>,
-}
-
-/// Where interrupts begin and end that are remembered.
-const LANDINGS: usize = 64;
-
-/// A program counter and everything that tells what is executed there.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Spot {
-    pc: u32,
-    selected: u32,
-    mode: u8,
-    losses: u32,
-    changes: u32,
-}
-
-/// What to do at a spot.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-struct Landing {
-    at: Spot,
-    host: usize,
-    data_table: *const u8,
-    fetch_table: *const u8,
-    jumps: *const JumpEntry,
-}
-
-impl Landing {
-    /// Where the landing at `pc` is kept.
-    fn number(pc: u32) -> usize {
-        (pc >> 2 ^ pc >> 7) as usize % LANDINGS
-    }
-
-    /// No program counter is odd.
-    const NONE: Self = Self {
-        at: Spot { pc: 1, selected: 0, mode: 0, losses: 0, changes: 0 },
-        host: 0,
-        data_table: core::ptr::null(),
-        fetch_table: core::ptr::null(),
-        jumps: core::ptr::null(),
-    };
-}
-
-/// A way through the guest's code, within a page.
-struct Path {
-    page: u32,
-    mode: u8,
-    pcs: Vec<u32>,
-    words: Vec<u32>,
 }
 
 impl<B> fmt::Debug for Jit<B> {
@@ -433,43 +386,6 @@ impl<B: DirectRam> Jit<B> {
         }
     }
 
-    /// A tlbwe in supervisor state that does not end its page. False if the block must not go on.
-    #[inline]
-    pub(crate) fn write_tlb(&mut self, place: Place, value: u32, which: u32) -> bool {
-        self.cache.stats.helped += 1;
-        if self.frame.core.write_tlb(which, (which >> 8) as u8, value) {
-            return true;
-        }
-        let block = &self.cache.blocks[place.block() as usize];
-        self.frame.core.still_fetches(block.pc, block.page)
-    }
-
-    /// After a tlbwe that took away the page that its block lies in: where to go on.
-    #[cold]
-    pub(crate) fn lost_page(&mut self, bus: &mut B, place: Place) -> usize {
-        let at = self.locate(place);
-        self.arrive(at.pc, at.since);
-        self.ended(bus, Flow::Refetch)
-    }
-
-    /// A data TLB error at `ea`, with this ESR: where to go on.
-    #[inline]
-    pub(crate) fn missed(&mut self, bus: &mut B, place: Place, ea: u32, cause: u32) -> usize {
-        let at = self.locate(place);
-        self.arrive(at.pc, at.since);
-        self.frame.core.data_tlb_error(ea, cause);
-        self.land(bus)
-    }
-
-    /// rfi in supervisor state: where to go on.
-    #[inline]
-    pub(crate) fn return_from_interrupt(&mut self, bus: &mut B, place: Place) -> usize {
-        self.cache.stats.helped += 1;
-        let before = self.limit.wrapping_sub(self.frame.left as u64) + u64::from(place.since());
-        self.frame.core.return_from_interrupt(before);
-        self.land(bus)
-    }
-
     /// After an instruction that ends its block and returned `flow`: where to go on.
     pub(crate) fn ended(&mut self, bus: &mut B, flow: Flow) -> usize {
         self.follow_ram(bus);
@@ -516,47 +432,6 @@ impl<B: DirectRam> Jit<B> {
         if sampling {
             core.at_sampling_point();
         }
-    }
-
-    /// As [`Jit::go_on`], where interrupts begin and end: what was found there before is remembered.
-    #[inline(always)]
-    fn land(&mut self, bus: &mut B) -> usize {
-        let core = &mut self.frame.core;
-        let at = Spot {
-            pc: core.registers().pc,
-            selected: core.selected(),
-            mode: Self::mode(core),
-            losses: core.losses(),
-            changes: self.cache.changes,
-        };
-        let landing = self.landings[Landing::number(at.pc)];
-        if landing.at == at && self.path.is_none() && core.pass(bus, self.limit) {
-            self.frame.left = self.limit.wrapping_sub(self.frame.core.retired_before()) as i64;
-            self.frame.data_table = landing.data_table;
-            self.frame.fetch_table = landing.fetch_table;
-            self.frame.jumps = landing.jumps;
-            return landing.host;
-        }
-        self.land_anew(bus)
-    }
-
-    #[inline(never)]
-    fn land_anew(&mut self, bus: &mut B) -> usize {
-        let pc = self.frame.core.registers().pc;
-        let host = self.go_on(bus);
-        let frame = &self.frame;
-        if host != self.exit() && frame.core.registers().pc == pc {
-            let at = Spot {
-                pc,
-                selected: frame.core.selected(),
-                mode: Self::mode(&frame.core),
-                losses: frame.core.losses(),
-                changes: self.cache.changes,
-            };
-            let (data_table, fetch_table, jumps) = (frame.data_table, frame.fetch_table, frame.jumps);
-            self.landings[Landing::number(pc)] = Landing { at, host, data_table, fetch_table, jumps };
-        }
-        host
     }
 
     /// Where to go on at the core's program counter without the driver, or the exit.
@@ -611,86 +486,6 @@ impl<B: DirectRam> Jit<B> {
         (self.frame.data_table, self.frame.fetch_table) = core.tables();
         self.frame.jumps = self.cache.jumps[usize::from(mode) * JUMPS..].as_ptr();
         host
-    }
-
-    /// The guest was seen at `pc`. True if the way that it goes from here is to be written down.
-    #[inline(never)]
-    fn heat(&mut self, page: u32, pc: u32, mode: u8) -> bool {
-        let Some(block) = self.cache.find(page, pc, mode) else { return false };
-        if !self.inline || self.cache.is_trace(block) {
-            return false;
-        }
-        let block = &mut self.cache.blocks[block as usize];
-        block.heat = block.heat.saturating_add(1);
-        if block.heat < self.hot || block.tries >= TRIES {
-            return false;
-        }
-        block.heat = 0;
-        block.tries += 1;
-        self.path = Some(Path { page, mode, pcs: Vec::new(), words: Vec::new() });
-        true
-    }
-
-    /// The guest comes to the next instruction of the way that is written down. True if that ends it.
-    fn followed(&mut self, bus: &B) -> bool {
-        let Some(mut path) = self.path.take() else { return true };
-        let core = &mut self.frame.core;
-        let pc = core.registers().pc;
-        let same_page = path.pcs.first().is_none_or(|first| (first ^ pc) & !0xFFF == 0);
-        if core.retired() >= self.tail
-            || core.needs_stepping()
-            || !same_page
-            || core.code_page(bus, pc) != Some(path.page)
-            || Self::mode(core) != path.mode
-        {
-            return true;
-        }
-        if let Some(first) = path.pcs.iter().position(|&other| other == pc) {
-            // What comes before is the way into the loop.
-            path.pcs.drain(..first);
-            path.words.drain(..first);
-            self.make_trace(bus, &path);
-            return true;
-        }
-        let word = bus.load_u32(u64::from(path.page) << 12 | u64::from(pc & 0xFFC));
-        match word {
-            Some(word) if path.pcs.len() < MOST && traceable(word) => {
-                path.pcs.push(pc);
-                path.words.push(word);
-                self.path = Some(path);
-                false
-            }
-            _ => true,
-        }
-    }
-
-    /// Makes a trace of a way that has come back to its beginning.
-    fn make_trace(&mut self, bus: &B, path: &Path) {
-        let &Path { page, mode, ref pcs, ref words } = path;
-        let pc = pcs[0];
-        // One instruction is a block that repeats.
-        if pcs.len() < 2 || self.cache.room() < 2 * BLOCK_BYTES {
-            return;
-        }
-        let Some(block) = self.block(bus, page, pc, mode) else { return };
-        if self.cache.is_trace(block) || self.cache.blocks.len() > Place::LAST_BLOCK as usize {
-            return;
-        }
-        let source = Source {
-            words,
-            pc,
-            mode,
-            page,
-            block: self.cache.blocks.len() as u32,
-            first_site: self.cache.sites.len() as u32,
-            at: self.cache.next_offset(),
-            page_ends: false,
-            path: Some(pcs),
-        };
-        let Some(made) = translate(source, &self.stubs, &enter::handler::<B>, true) else { return };
-        let trace = self.cache.add(pc, page, mode, words, &made.code, &made.sites);
-        self.cache.stand_for(trace, block, pcs, &made.fallbacks);
-        self.cache.remember_jump(trace);
     }
 
     /// The block at `pc`, found or made.
