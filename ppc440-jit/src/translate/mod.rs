@@ -9,6 +9,7 @@
 //! the guest's registers are written back, the core's own semantics executes the whole instruction, and the block
 //! goes on with the registers read anew. An instruction that is not translated at all is such a call in line.
 
+mod access;
 mod branch;
 mod float;
 mod integer;
@@ -27,7 +28,7 @@ use ppc440_core::state::CpuState;
 use crate::cache::NewSite;
 use crate::emit::{Alu, Cond, Emitter, Hole, Mem, R12, RAX, RBP, RCX, Reg};
 use crate::frame::{self, Stubs};
-pub(crate) use memory::AccessKind;
+pub(crate) use access::AccessKind;
 use memory::Windows;
 pub(crate) use regs::FIXED;
 use regs::{Guest, Held, Regs};
