@@ -104,3 +104,17 @@ fn accesses_on_the_way_fault_with_everything_in_place() {
     );
     assert!(traces > 0);
 }
+
+#[test]
+fn an_interrupt_comes_between_the_same_two_instructions_whatever_its_period() {
+    // The handler adds up where it came from.
+    for period in 0x110..0x130 {
+        let traces = traces_of(&format!(
+            "lis 9,0\n ori 9,9,handler\n mtspr 410,9\n li 9,{period}\n mtspr 54,9\n mtspr 22,9\n lis 9,0x0440\n\
+             mtspr 340,9\n wrteei 1\nloop:\n addi 3,3,1\n andi. 5,3,1\n beq even\n addi 4,4,3\neven:\n xor 14,14,4\n\
+             bl next\n b loop\nnext:\n addi 15,15,1\n blr\n\
+             handler:\n mtspr 272,9\n mfspr 9,26\n add 20,20,9\n lis 9,0x0800\n mtspr 336,9\n mfspr 9,272\n rfi\n"
+        ));
+        assert!(traces > 0);
+    }
+}

@@ -13,7 +13,7 @@ use super::loops::{self, Loop};
 use super::regs::{Fixed, Guest, HOSTS, Regs, standard};
 use super::{Count, Exit, Holes, Then, Translator, ends_block, field, pauses};
 use crate::cache::NewSite;
-use crate::emit::{Alu, Cond, R12, RAX, Reg};
+use crate::emit::{Alu, Cond, Hole, R12, RAX, Reg};
 
 /// A host register that holds `mine` here and `other` everywhere else.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +51,8 @@ impl Translator<'_> {
     pub(super) fn begin_trace(&mut self) {
         self.e.alu64_imm(Alu::Cmp, R12, self.source.words.len() as u32);
         let enough = self.e.jump_if(Cond::GreaterEqual);
-        self.fall_back(self.source.pc);
+        let hole = self.e.jump();
+        self.fall_back(hole, false);
         self.e.bind_here(enough);
         let (mut uses, accesses) = self.uses(self.source.words);
         let fixed = share_out(&mut uses);
@@ -152,7 +153,7 @@ impl Translator<'_> {
     /// ```text
     /// write back and read what is not held as it was at the start
     /// R12 -= instructions; if R12 >= instructions go on at the start
-    /// go on in the block
+    /// if R12 > 0 go on in the block; ask the driver
     /// ```
     pub(super) fn close_trace(&mut self) {
         let Some(repeats) = self.repeats.take() else { return };
@@ -166,14 +167,25 @@ impl Translator<'_> {
         self.exits.push(Exit { hole, spill, target, count: Count::Fallback });
     }
 
-    /// Goes on in the block at `target`, which the trace stands for.
-    pub(super) fn fall_back(&mut self, target: u32) {
-        let hole = self.e.jump();
+    /// The end of the last round, with everything where it belongs: a point where interrupts are taken.
+    ///
+    /// ```text
+    /// if R12 > 0 go on in the block; ask the driver
+    /// ```
+    pub(super) fn fall_back_after_round(&mut self) {
+        self.e.alu64_imm(Alu::Cmp, R12, 0);
+        let hole = self.e.jump_if(Cond::Greater);
+        self.fall_back(hole, true);
+    }
+
+    /// Lets `hole` lead to the block that the trace stands for.
+    fn fall_back(&mut self, hole: Hole, sampling: bool) {
         let mut ask = Holes::default();
         ask.push(hole);
         let jump = Some((self.source.at + hole.0) as u32);
         self.fallbacks.push(self.source.first_site + self.sites.len() as u32);
-        self.ask_driver(ask, NewSite { target, sampling: true, jump, stub: 0, key: None });
+        let target = self.source.pc;
+        self.ask_driver(ask, NewSite { target, sampling, jump, stub: 0, key: None });
     }
 }
 
