@@ -160,6 +160,8 @@ impl Core {
             self.mmu.set_entry(&mut self.tlb, index, *entry);
         }
         self.seq_pc = self.state.pc;
+        // A deadline of the new state may be nearer.
+        self.check_at = 0;
         self.timers.tb_offset = state.tb.wrapping_sub(now);
         self.timers.set_dec(now, state.dec);
         self.timers.rearm(now, state.tcr);

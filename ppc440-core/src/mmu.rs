@@ -195,13 +195,14 @@ impl Mmu {
         let fetch_context = self.shadow.context(fetch_mode, &mut self.fast);
         let data_context =
             if space == data_space { fetch_context } else { self.shadow.context(data_mode, &mut self.fast) };
-        if self.shadow.stats().recycled_contexts != recycled {
+        if self.recording || self.shadow.stats().recycled_contexts != recycled {
             for selection in &mut self.selections {
                 selection.key = UNSELECTED;
             }
         }
-        let data = if slow_data { SLOW } else { usize::from(data_context.0) };
-        let fetch = usize::from(fetch_context.0);
+        // Whoever takes a selection over by himself must not come past the record.
+        let data = if slow_data || self.recording { SLOW } else { usize::from(data_context.0) };
+        let fetch = if self.recording { SLOW } else { usize::from(fetch_context.0) };
         self.selections[slot] = Selection {
             key: selection_key(pid, machine, slow_data),
             parts: Parts { data: data as u32, fetch: fetch as u32 },
@@ -312,7 +313,7 @@ impl Mmu {
     pub(crate) fn use_linear(&mut self, words: Vec<u64>) {
         let linear = Linear::new(words);
         self.invalidate_all();
-        self.fast.linear = (linear.parts() > 1).then_some(linear);
+        self.fast.linear = (linear.parts() > 2).then_some(linear);
         self.keep_books(self.pool());
     }
 
@@ -346,7 +347,9 @@ impl Mmu {
     /// Keeps data pages from physical address `limit` on out of the table; the guest's physical address 0 lies at host
     /// address `base`. What is there is forgotten.
     pub(crate) fn set_limit(&mut self, limit: u64, base: u64) {
-        (self.fast.limit, self.fast.base) = (limit, base);
+        // The engine's table tells host addresses by lying above all effective ones.
+        let reachable = self.fast.linear.is_none() || base >= 1 << 32;
+        (self.fast.limit, self.fast.base) = (if reachable { limit } else { 0 }, base);
         self.invalidate_all();
     }
 
@@ -465,6 +468,7 @@ impl Mmu {
 
     /// Records everything from now on.
     pub(crate) fn record(&mut self, tlb: &Tlb, sp: u32) {
+        self.recording = true;
         // A trace tells what a pool does.
         self.keep_books(Some(self.pool().unwrap_or_default()));
         let registers = registers(self.selection().fetch_mode, self.selection().data_mode);

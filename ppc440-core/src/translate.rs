@@ -110,7 +110,7 @@ impl Core {
     }
 
     /// Keeps a [`data_table`] in `words`, which must all be 0: one [`PART`](data_table::PART) for each context, and one
-    /// that stays empty; with less than two parts there is no table. There are 63 contexts at most. To be called
+    /// that stays empty; with less than three parts there is no table. There are 63 contexts at most. To be called
     /// before [`Core::tables`].
     pub fn use_data_table(&mut self, words: Vec<u64>) {
         self.mmu.use_linear(words);

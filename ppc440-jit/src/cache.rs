@@ -62,6 +62,8 @@ pub(crate) struct Site {
     next: u32,
     /// The block that it jumps to.
     linked: u32,
+    /// It is not led elsewhere.
+    stays: bool,
 }
 
 /// An entry of the jump cache. `repr(C)`, as translated code reads it.
@@ -241,7 +243,16 @@ impl Cache {
         self.used = (at + code.len()).next_multiple_of(16);
         for site in sites {
             let NewSite { target, sampling, jump, stub, key } = *site;
-            self.sites.push(Site { target, sampling, jump, stub, key, next: NONE, linked: NONE });
+            self.sites.push(Site {
+                target,
+                sampling,
+                jump,
+                stub,
+                key,
+                next: NONE,
+                linked: NONE,
+                stays: false,
+            });
         }
         if page as usize >= self.pages.len() {
             self.pages.resize_with(page as usize + 1, || None);
@@ -291,11 +302,16 @@ impl Cache {
         self.pcs.extend_from_slice(pcs);
         let entry = &mut self.blocks[trace as usize];
         (entry.bytes, entry.first_pc) = (bytes, first_pc);
-        while self.blocks[block as usize].incoming != NONE {
-            self.link(self.blocks[block as usize].incoming, trace);
+        let mut site = self.blocks[block as usize].incoming;
+        while site != NONE {
+            let next = self.sites[site as usize].next;
+            // Those of an earlier trace that is gone stay.
+            self.link(site, trace);
+            site = next;
         }
         for &site in fallbacks {
             self.link(site, block);
+            self.sites[site as usize].stays = true;
         }
         self.stats.traces += 1;
     }
@@ -311,6 +327,10 @@ impl Cache {
         let page = self.blocks[block as usize].page;
         let entry = &mut self.sites[site as usize];
         let Some(jump) = entry.jump else { return };
+        if entry.stays {
+            // It leads around a trace: the block there is found only by those who come from elsewhere.
+            return;
+        }
         if entry.linked == block {
             // It came here to look at the clock. Writing the code again would stall the processor.
             return;

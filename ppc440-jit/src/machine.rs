@@ -106,10 +106,19 @@ pub struct Jit<B> {
     hot: u8,
     /// Code at this address, in this page, is to be interpreted as far as it goes in a line.
     line: Option<(u32, u32)>,
-    /// By place: which one, and how often the guest came there.
-    visits: Box<[(u32, u8)]>,
+    /// How often the guest came to places that were not translated.
+    visits: Box<[Visits]>,
     cold: u8,
     landings: Box<[Landing; LANDINGS]>,
+}
+
+/// Visits to a place: page and word.
+#[derive(Clone, Copy)]
+struct Visits {
+    place: u32,
+    times: u8,
+    /// How often another place was here.
+    turns: u8,
 }
 
 impl<B> fmt::Debug for Jit<B> {
@@ -179,7 +188,7 @@ impl<B: DirectRam> Jit<B> {
             path: None,
             hot: HOT,
             line: None,
-            visits: vec![(u32::MAX, 0); PLACES].into_boxed_slice(),
+            visits: vec![Visits { place: u32::MAX, times: 0, turns: 0 }; PLACES].into_boxed_slice(),
             cold: COLD,
             landings: Box::new([Landing::NONE; LANDINGS]),
         }
@@ -509,12 +518,14 @@ impl<B: DirectRam> Jit<B> {
     /// Whether the guest has come to this place too seldom to translate what is there.
     fn is_cold(&mut self, page: u32, pc: u32) -> bool {
         let key = page << 10 | (pc >> 2 & 0x3FF);
-        let (place, times) = &mut self.visits[(key.wrapping_mul(0x9E37_79B1) >> 18) as usize % PLACES];
-        if *place != key {
-            (*place, *times) = (key, 0);
+        let visits = &mut self.visits[(key.wrapping_mul(0x9E37_79B1) >> 18) as usize % PLACES];
+        if visits.place != key {
+            // Places that take turns here must not stay cold for ever: every eighth is warm at once.
+            visits.turns = visits.turns.wrapping_add(1);
+            (visits.place, visits.times) = (key, if visits.turns & 7 == 0 { self.cold } else { 0 });
         }
-        *times = times.saturating_add(1);
-        *times <= self.cold
+        visits.times = visits.times.saturating_add(1);
+        visits.times <= self.cold
     }
 
     fn find_or_translate(&mut self, bus: &B, page: u32, pc: u32, mode: u8) -> Option<usize> {

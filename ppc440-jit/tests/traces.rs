@@ -99,7 +99,7 @@ fn accesses_on_the_way_fault_with_everything_in_place() {
     // Each 512th round reads beyond what is mapped; the handler skips the load.
     let traces = traces_of(
         "lis 9,0\n ori 9,9,handler\n mtspr 413,9\n li 3,3000\n lis 26,0x7000\nloop:\n andi. 5,3,511\n li 24,0x4000\n\
-         bne near\n mr 24,26\nnear:\n lwz 27,0(24)\n add 28,28,27\n addi 29,29,1\n addic. 3,3,-1\n bne loop\n b .\n\
+         bne near\n mr 24,26\nnear:\n lwz 27,0(24)\n add 28,28,27\n addi 29,29,1\n addic. 3,3,-1\n bne loop\n b .\n .balign 16\n\
          handler:\n mfspr 30,26\n addi 30,30,4\n mtspr 26,30\n mfspr 31,61\n add 28,28,31\n rfi\n",
     );
     assert!(traces > 0);
@@ -112,7 +112,7 @@ fn an_interrupt_comes_between_the_same_two_instructions_whatever_its_period() {
         let traces = traces_of(&format!(
             "lis 9,0\n ori 9,9,handler\n mtspr 410,9\n li 9,{period}\n mtspr 54,9\n mtspr 22,9\n lis 9,0x0440\n\
              mtspr 340,9\n wrteei 1\nloop:\n addi 3,3,1\n andi. 5,3,1\n beq even\n addi 4,4,3\neven:\n xor 14,14,4\n\
-             bl next\n b loop\nnext:\n addi 15,15,1\n blr\n\
+             bl next\n b loop\nnext:\n addi 15,15,1\n blr\n .balign 16\n\
              handler:\n mtspr 272,9\n mfspr 9,26\n add 20,20,9\n lis 9,0x0800\n mtspr 336,9\n mfspr 9,272\n rfi\n"
         ));
         assert!(traces > 0);

@@ -253,7 +253,9 @@ impl ShadowSink for Fast {
 
     #[inline(always)]
     fn forget(&mut self, ctx: ContextId, ea: EffectiveAddress, size: u32) -> bool {
-        if self.recorder.is_some() || size > 4096 {
+        let in_large = self.large_contexts >> ctx.0 & 1 != 0
+            && self.large.iter().any(|(held, page)| *held == ctx && page.contains(ea));
+        if self.recorder.is_some() || size > 4096 || in_large {
             return false;
         }
         let (context, tag) = (usize::from(ctx.0), ea.0 & !0xFFF);

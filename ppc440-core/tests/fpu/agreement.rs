@@ -373,9 +373,9 @@ proptest! {
     fn single_loads_equal_the_hosts_widening(word in any::<u32>()) {
         let host = f64::from(f32::from_bits(word));
         let image = fpu::single_to_double(word);
-        // A host widening quiets a signalling NaN; the load must not.
-        let quieted = if host.is_nan() { image | 1 << 51 } else { image };
-        prop_assert_eq!(quieted, host.to_bits());
+        // Most hosts quiet a signalling NaN when they widen it, a PowerPC does not; the load must not.
+        let quiet = if host.is_nan() { 1 << 51 } else { 0 };
+        prop_assert_eq!(image | quiet, host.to_bits() | quiet);
         prop_assert_eq!(fpu::double_to_single(image), word);
     }
 

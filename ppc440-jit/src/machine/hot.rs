@@ -80,6 +80,11 @@ impl<B: DirectRam> Jit<B> {
         if pcs.len() < 2 || self.cache.room() < 2 * BLOCK_BYTES {
             return;
         }
+        // The guest, or a device, may have changed the code since it was noted.
+        let now = |pc: u32| bus.load_u32(u64::from(page) << 12 | u64::from(pc & 0xFFC));
+        if pcs.iter().zip(words).any(|(&pc, &word)| now(pc) != Some(word)) {
+            return;
+        }
         let Some(block) = self.block(bus, page, pc, mode) else { return };
         if self.cache.is_trace(block) || self.cache.blocks.len() > Place::LAST_BLOCK as usize {
             return;

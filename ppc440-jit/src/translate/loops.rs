@@ -180,7 +180,7 @@ impl Translator<'_> {
                 uses[gpr].changed = true;
             }
             counts += u32::from(op.primary() == 16 && op.rt() & 4 == 0);
-            moves_ctr |= op.primary() == 31 && matches!(op.xo(), 339 | 467) && op.spr() == 9;
+            moves_ctr |= op.primary() == 31 && matches!(op.xo(), 339 | 371 | 467) && op.spr() == 9;
             moves_ctr |= op.primary() == 19 && (op.xo() == 528 || op.xo() == 16 && op.rt() & 4 == 0);
             accesses |= matches!(op.primary(), 31..=47);
         }

@@ -170,7 +170,7 @@ enum Count {
     Done,
     /// To be counted; the target is in EAX.
     Computed(u32),
-    /// They are counted; the block that a trace stands for goes on, if nothing must be looked at first.
+    /// They are counted; the block that a trace stands for goes on.
     Fallback,
 }
 
@@ -603,7 +603,7 @@ impl Translator<'_> {
                     self.ask_driver(Holes::default(), site);
                 }
                 Count::Computed(count) => self.go_to_eax_counting(count),
-                Count::Fallback => self.fall_back_after_round(),
+                Count::Fallback => self.fall_back(),
             }
         }
     }

@@ -3,7 +3,7 @@
 //! shares out more than a block can: those that hold the same guest register everywhere else are given to the guest
 //! registers that this loop uses most, and restored on every way out.
 //!
-//! Nothing in a trace looks at clock and pins. A round begins only if as many instructions are left before the next look as
+//! Nothing in a trace looks at clock and pins. A round begins only if more instructions are left before the next look than
 //! a round has; else the block that the trace stands for goes on, which looks where it must. For the same reason a trace
 //! has nothing in it that the core executes in line, or that changes the mode, the context or an enable bit.
 
@@ -13,7 +13,7 @@ use super::loops::{self, Loop};
 use super::regs::{Fixed, Guest, HOSTS, Regs, standard};
 use super::{Count, Exit, Holes, Then, Translator, ends_block, field, pauses};
 use crate::cache::NewSite;
-use crate::emit::{Alu, Cond, Hole, R12, RAX, Reg};
+use crate::emit::{Alu, Cond, R12, RAX, Reg};
 
 /// A host register that holds `mine` here and `other` everywhere else.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +36,11 @@ pub(crate) fn traceable(word: u32) -> bool {
     !(unsuitable || pauses(word) || ends_block(op))
 }
 
+/// b, bc, bclr, bcctr.
+fn branches(op: Op) -> bool {
+    matches!((op.primary(), op.xo()), (16 | 18, _) | (19, 16 | 528))
+}
+
 impl Translator<'_> {
     /// The instruction that comes after the current one.
     fn next_pc(&self) -> u32 {
@@ -44,15 +49,14 @@ impl Translator<'_> {
     }
 
     /// ```text
-    /// if R12 < instructions go on in the block
+    /// if R12 <= instructions go on in the block
     /// exchange registers; read what is used most
     /// start:
     /// ```
     pub(super) fn begin_trace(&mut self) {
         self.e.alu64_imm(Alu::Cmp, R12, self.source.words.len() as u32);
-        let enough = self.e.jump_if(Cond::GreaterEqual);
-        let hole = self.e.jump();
-        self.fall_back(hole, false);
+        let enough = self.e.jump_if(Cond::Greater);
+        self.fall_back();
         self.e.bind_here(enough);
         let (mut uses, accesses) = self.uses(self.source.words);
         let fixed = share_out(&mut uses);
@@ -93,7 +97,7 @@ impl Translator<'_> {
 
     /// One instruction on the way.
     pub(super) fn trace(&mut self, op: Op, flags: Option<u32>) -> Then {
-        let branches = matches!((op.primary(), op.xo()), (16 | 18, _) | (19, 16 | 528));
+        let branches = branches(op);
         if !traceable(op.0) || (!branches && self.next_pc() != self.pc().wrapping_add(4)) {
             self.failed = true;
         } else if branches {
@@ -152,40 +156,32 @@ impl Translator<'_> {
     ///
     /// ```text
     /// write back and read what is not held as it was at the start
-    /// R12 -= instructions; if R12 >= instructions go on at the start
-    /// if R12 > 0 go on in the block; ask the driver
+    /// R12 -= instructions; if R12 > instructions go on at the start
+    /// go on in the block
     /// ```
+    /// More than a round must be left before each, so something is left after it: whether the end of a round is a point
+    /// where interrupts are taken is no question then.
     pub(super) fn close_trace(&mut self) {
         let Some(repeats) = self.repeats.take() else { return };
         self.meet(&repeats.regs);
         self.e.alu64_imm(Alu::Sub, R12, self.count());
         self.e.alu64_imm(Alu::Cmp, R12, self.count());
-        let again = self.e.jump_if(Cond::GreaterEqual);
+        let again = self.e.jump_if(Cond::Greater);
         self.e.bind(again, repeats.start);
         let hole = self.e.jump();
         let (spill, target) = (repeats.regs.dirty(), self.source.pc);
         self.exits.push(Exit { hole, spill, target, count: Count::Fallback });
     }
 
-    /// The end of the last round, with everything where it belongs: a point where interrupts are taken.
-    ///
-    /// ```text
-    /// if R12 > 0 go on in the block; ask the driver
-    /// ```
-    pub(super) fn fall_back_after_round(&mut self) {
-        self.e.alu64_imm(Alu::Cmp, R12, 0);
-        let hole = self.e.jump_if(Cond::Greater);
-        self.fall_back(hole, true);
-    }
-
-    /// Lets `hole` lead to the block that the trace stands for.
-    fn fall_back(&mut self, hole: Hole, sampling: bool) {
+    /// Goes on in the block that the trace stands for: R12 is what it was before, above 0 or not.
+    pub(super) fn fall_back(&mut self) {
+        let hole = self.e.jump();
         let mut ask = Holes::default();
         ask.push(hole);
         let jump = Some((self.source.at + hole.0) as u32);
         self.fallbacks.push(self.source.first_site + self.sites.len() as u32);
         let target = self.source.pc;
-        self.ask_driver(ask, NewSite { target, sampling, jump, stub: 0, key: None });
+        self.ask_driver(ask, NewSite { target, sampling: false, jump, stub: 0, key: None });
     }
 }
 
