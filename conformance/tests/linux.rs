@@ -258,7 +258,10 @@ fn the_translator_tells_what_it_did() {
     assert_eq!(causes, ["dropped_by_store", "dropped_by_device", "dropped_as_data"].map(counter));
     assert_eq!(counter("blocks") + causes.iter().sum::<u64>(), counter("translated_blocks"));
     assert!(counter("translation_ns") > 0 && counter("chained_jumps") > 0);
-    // The kernel's entry lies at 0.
+    // The kernel's entry lies at 0 and is executed once, which is not worth translating; a loop soon after it is.
     let first = lines.lines().find(|line| line.starts_with("+ "));
-    assert!(first.is_some_and(|line| line.starts_with("+ 00000000 000000000 s")), "{first:?}");
+    assert!(
+        first.is_some_and(|line| line.starts_with("+ 0000") && line[11..].starts_with("00000")),
+        "{first:?}"
+    );
 }
