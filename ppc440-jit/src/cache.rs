@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use crate::buffer::CodeMemory;
 use crate::record::{Cause, Recorder, Shown};
+use crate::translate::Source;
 
 /// Words in a page.
 pub(crate) const WORDS: usize = 1024;
@@ -226,6 +227,21 @@ impl Cache {
 
     pub(crate) fn host(&self, block: u32) -> usize {
         self.memory.address(self.blocks[block as usize].at as usize)
+    }
+
+    /// What is to be translated next, if it is a block that does not reach the end of its page.
+    pub(crate) fn source<'a>(&self, words: &'a [u32], pc: u32, mode: u8, page: u32) -> Source<'a> {
+        Source {
+            words,
+            pc,
+            mode,
+            page,
+            block: self.blocks.len() as u32,
+            first_site: self.sites.len() as u32,
+            at: self.next_offset(),
+            page_ends: false,
+            path: None,
+        }
     }
 
     /// Takes over a translation that was made for [`Cache::next_offset`] and for sites numbered from `sites.len()`.

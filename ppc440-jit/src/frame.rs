@@ -220,15 +220,11 @@ pub(crate) fn fixed_code() -> (alloc::vec::Vec<u8>, Stubs) {
     // Nothing of the guest's is looked at but what is passed, so only what the call may destroy is saved.
     stubs.write_tlb = e.here();
     e.alu64_imm(Alu::Sub, RSP, 8);
-    for (host, gpr) in FIXED {
-        e.store(gpr_place(gpr), host);
-    }
+    store_fixed(&mut e);
     e.mov(RSI, RAX);
     e.load64(RDI, frame_field!(owner));
     e.call_mem(frame_field!(write_tlb));
-    for (host, gpr) in FIXED {
-        e.load(host, gpr_place(gpr));
-    }
+    load_fixed(&mut e);
     e.alu64_imm(Alu::Add, RSP, 8);
     e.test64(RAX, RAX);
     let lost = e.jump_if(Cond::NotEqual);
@@ -404,6 +400,20 @@ const XER: Mem = state(offset_of!(CpuState, xer));
 /// XER\[CA\] as a bit number.
 const CA_BIT: u32 = xer::CA.trailing_zeros();
 
+/// Writes back the guest registers that always have a host register.
+fn store_fixed(e: &mut Emitter) {
+    for (host, gpr) in FIXED {
+        e.store(gpr_place(gpr), host);
+    }
+}
+
+/// Reads them.
+fn load_fixed(e: &mut Emitter) {
+    for (host, gpr) in FIXED {
+        e.load(host, gpr_place(gpr));
+    }
+}
+
 /// Writes back what blocks keep from one to the next outside the core's registers. Changes neither EAX nor RDX.
 fn spill(e: &mut Emitter) {
     e.store64(frame_field!(left), R12);
@@ -413,9 +423,7 @@ fn spill(e: &mut Emitter) {
     e.alu_imm(Alu::And, RCX, !xer::CA);
     e.alu(Alu::Or, RCX, R11);
     e.store(XER, RCX);
-    for (host, gpr) in FIXED {
-        e.store(gpr_place(gpr), host);
-    }
+    store_fixed(e);
 }
 
 /// The opposite, after anything may have changed.
@@ -426,7 +434,5 @@ fn reload(e: &mut Emitter) {
     e.shift_imm(Shift::Shr, RCX, CA_BIT);
     e.alu_imm(Alu::And, RCX, 1);
     e.store(CARRY, RCX);
-    for (host, gpr) in FIXED {
-        e.load(host, gpr_place(gpr));
-    }
+    load_fixed(e);
 }

@@ -568,17 +568,8 @@ impl<B: DirectRam> Jit<B> {
                 break;
             }
         }
-        let source = Source {
-            words: &self.words,
-            pc,
-            mode,
-            page,
-            block: self.cache.blocks.len() as u32,
-            first_site: self.cache.sites.len() as u32,
-            at: self.cache.next_offset(),
-            page_ends: words == self.words.len(),
-            path: None,
-        };
+        let page_ends = words == self.words.len();
+        let source = Source { page_ends, ..self.cache.source(&self.words, pc, mode, page) };
         let clock = self.clock.filter(|_| self.cache.stats.translated.is_multiple_of(SAMPLE));
         let started = clock.map(|clock| clock());
         let made = translate(source, &self.stubs, &enter::handler::<B>, self.inline)?;

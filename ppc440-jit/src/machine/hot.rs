@@ -89,17 +89,7 @@ impl<B: DirectRam> Jit<B> {
         if self.cache.is_trace(block) || self.cache.blocks.len() > Place::LAST_BLOCK as usize {
             return;
         }
-        let source = Source {
-            words,
-            pc,
-            mode,
-            page,
-            block: self.cache.blocks.len() as u32,
-            first_site: self.cache.sites.len() as u32,
-            at: self.cache.next_offset(),
-            page_ends: false,
-            path: Some(pcs),
-        };
+        let source = Source { path: Some(pcs), ..self.cache.source(words, pc, mode, page) };
         let Some(made) = translate(source, &self.stubs, &enter::handler::<B>, true) else { return };
         let trace = self.cache.add(pc, page, mode, words, &made.code, &made.sites);
         self.cache.stand_for(trace, block, pcs, &made.fallbacks);

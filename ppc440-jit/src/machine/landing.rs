@@ -88,16 +88,9 @@ impl<B: DirectRam> Jit<B> {
     /// As [`Jit::go_on`], where interrupts begin and end: what was found there before is remembered.
     #[inline(always)]
     fn land(&mut self, bus: &mut B) -> usize {
-        let core = &mut self.frame.core;
-        let at = Spot {
-            pc: core.registers().pc,
-            selected: core.selected(),
-            mode: Self::mode(core),
-            losses: core.losses(),
-            changes: self.cache.changes,
-        };
+        let at = self.spot();
         let landing = self.landings[Landing::number(at.pc)];
-        if landing.at == at && self.path.is_none() && core.pass(bus, self.limit) {
+        if landing.at == at && self.path.is_none() && self.frame.core.pass(bus, self.limit) {
             self.frame.left = self.limit.wrapping_sub(self.frame.core.retired_before()) as i64;
             self.frame.data_table = landing.data_table;
             self.frame.fetch_table = landing.fetch_table;
@@ -111,18 +104,25 @@ impl<B: DirectRam> Jit<B> {
     fn land_anew(&mut self, bus: &mut B) -> usize {
         let pc = self.frame.core.registers().pc;
         let host = self.go_on(bus);
-        let frame = &self.frame;
-        if host != self.exit() && frame.core.registers().pc == pc {
-            let at = Spot {
-                pc,
-                selected: frame.core.selected(),
-                mode: Self::mode(&frame.core),
-                losses: frame.core.losses(),
-                changes: self.cache.changes,
-            };
+        let at = self.spot();
+        if host != self.exit() && at.pc == pc {
+            let frame = &self.frame;
             let (data_table, fetch_table, jumps) = (frame.data_table, frame.fetch_table, frame.jumps);
             self.landings[Landing::number(pc)] = Landing { at, host, data_table, fetch_table, jumps };
         }
         host
+    }
+
+    /// Where the core is.
+    #[inline(always)]
+    fn spot(&self) -> Spot {
+        let core = &self.frame.core;
+        Spot {
+            pc: core.registers().pc,
+            selected: core.selected(),
+            mode: Self::mode(core),
+            losses: core.losses(),
+            changes: self.cache.changes,
+        }
     }
 }
