@@ -183,15 +183,37 @@ impl<const N: usize> DirectShadow<N> {
         tlb.rewrite(index, ws, value);
     }
 
-    /// The shortest way to write word 1 or 2 of an entry that no context holds anything of. False, with nothing done, for
-    /// every other: [`tlbwe`](Self::tlbwe) does them all.
+    /// The shortest way for the writes that a miss handler makes: to an entry whose page no context holds, or one context
+    /// of a page of 4 KB or less, and, for word 0, to another page of the same size where nothing can overlap it. False,
+    /// with nothing done, for every other: [`tlbwe`](Self::tlbwe) does them all.
     #[inline(always)]
-    pub fn rewrite(&mut self, tlb: &mut Tlb<N>, index: u8, ws: u8, value: u32) -> bool {
-        if ws == 0 || self.sets[usize::from(index) % N] != 0 {
-            return false;
+    pub fn tlbwe_common<K: ShadowSink + ?Sized>(
+        &mut self,
+        tlb: &mut Tlb<N>,
+        index: u8,
+        ws: u8,
+        value: u32,
+        stid: u8,
+        sink: &mut K,
+    ) -> bool {
+        let set = self.sets[usize::from(index) % N];
+        if ws == 0 {
+            if set != 0 || !tlb.move_alone(index, value & TlbEntry::WORD0_MASK, u32::from(stid)) {
+                return false;
+            }
+        } else {
+            if set != 0 && tlb.differs(index, ws, value) {
+                let (ea, size) = tlb.page(index);
+                let ctx = ContextId(set.trailing_zeros() as u16);
+                if set & (set - 1) != 0 || size > PageSize::K4 || !sink.forget(ctx, ea, size.bytes()) {
+                    return false;
+                }
+                self.sets[usize::from(index) % N] = 0;
+                self.stats.drops += 1;
+            }
+            tlb.rewrite(index, ws, value);
         }
         self.stats.tlb_writes += 1;
-        tlb.rewrite(index, ws, value);
         true
     }
 

@@ -348,6 +348,30 @@ impl<const N: usize> Tlb<N> {
         }
     }
 
+    /// The short way of [`relocate`](Self::relocate) for a valid entry of the smallest size in use, of two at most, that
+    /// keeps its size and comes to where nothing else can be: an entry with the same hash is taken for one that can. False,
+    /// with nothing done, for every other.
+    #[inline(always)]
+    pub(crate) fn move_alone(&mut self, index: u8, word0: u32, tid: u32) -> bool {
+        let Some([size, larger]) = self.few else { return false };
+        let slot = Self::slot(index);
+        let old = self.entries[slot].word0;
+        let kept = (old ^ word0) & (TlbEntry::V | TlbEntry::SIZE) == 0 && word0 & TlbEntry::V != 0;
+        if !kept || (word0 & TlbEntry::SIZE) >> TlbEntry::SIZE_SHIFT != size.1 {
+            return false;
+        }
+        let (bit, here) = (1 << slot, bucket(word0, size));
+        if (self.buckets[here] | self.buckets[bucket(word0, larger)]) & !bit != 0 {
+            return false;
+        }
+        self.buckets[bucket(old, size)] &= !bit;
+        self.buckets[here] |= bit;
+        let held = &mut self.entries[slot];
+        (held.word0, held.tid) = (word0, tid);
+        self.tags[slot].locate(word0, tid, size.0);
+        true
+    }
+
     /// As [`relocate`](Self::relocate), for an entry that has its new words and may have another size, or none.
     #[inline(never)]
     fn resize(&mut self, slot: usize, old: u32) {
@@ -412,6 +436,15 @@ impl<const N: usize> Tlb<N> {
         tag.gives(slot, ea, tag.permissions(user))
     }
 
+    /// What a match of entry `index`, which can match, gives, for engines that make their own of it: the page's size, its
+    /// first physical address, and word 2.
+    #[inline(always)]
+    #[must_use]
+    pub const fn gives(&self, index: u8) -> (PageSize, PhysicalAddress, u32) {
+        let Tag { size, frame, word2, .. } = self.tags[Self::slot(index)];
+        (size, PhysicalAddress(frame), word2)
+    }
+
     /// The first effective address of the page of entry `index`, which can match, and its size.
     #[inline]
     pub(crate) fn page(&self, index: u8) -> (EffectiveAddress, PageSize) {
@@ -434,7 +467,7 @@ impl<const N: usize> Tlb<N> {
         self.sizes & 1 << size.code() != 0
     }
 
-    #[inline]
+    #[inline(always)]
     fn find(&self, ea: EffectiveAddress, address_space: bool, tid: u8) -> Option<usize> {
         let probe = Tag::probe(ea, address_space, tid);
         let mut candidates = self.candidates(ea);
@@ -449,11 +482,17 @@ impl<const N: usize> Tlb<N> {
     }
 
     /// The entries whose page number, at their size, may be that of `ea`.
-    #[inline]
+    #[inline(always)]
     fn candidates(&self, ea: EffectiveAddress) -> u64 {
-        if let Some([a, b]) = self.few {
-            return self.buckets[bucket(ea.0, a)] | self.buckets[bucket(ea.0, b)];
+        match self.few {
+            Some([a, b]) => self.buckets[bucket(ea.0, a)] | self.buckets[bucket(ea.0, b)],
+            None => self.candidates_of_all(ea),
         }
+    }
+
+    /// As [`candidates`](Self::candidates), for any number of sizes.
+    #[inline(never)]
+    fn candidates_of_all(&self, ea: EffectiveAddress) -> u64 {
         // Constants beat a loop over the sizes in use.
         let of = |size: PageSize| self.buckets[bucket(ea.0, hash_size(size.code()))];
         PageSize::ALL.into_iter().fold(0, |found, size| found | of(size))

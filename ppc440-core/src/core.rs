@@ -106,7 +106,7 @@ pub struct Core {
     /// MSR when the current instruction began, if a debug event was enabled then.
     pub(crate) debug_step: Option<u32>,
     /// A floating-point exception that was enabled late is to be taken.
-    float_pending: bool,
+    pub(crate) float_pending: bool,
     /// `step` is at a point where asynchronous interrupts may be taken.
     pub(crate) at_boundary: bool,
 }
@@ -278,9 +278,20 @@ impl Core {
 
     /// Whether nothing is recorded that MSR lets interrupt.
     #[inline(always)]
-    fn nothing_pending(&self) -> bool {
-        let recorded = self.state.dbsr & (dbcr0::EVENTS | dbsr::UDE);
-        self.state.msr & (msr::WE | msr::FE0 | msr::FE1) | recorded == 0 && self.timer_interrupt().is_none()
+    pub(crate) fn nothing_pending(&self) -> bool {
+        self.state.msr & msr::WE | self.waiting_exceptions() == 0 && self.timer_interrupt().is_none()
+    }
+
+    /// Not 0 if an exception is recorded that interrupts once MSR lets it: a debug event or one of the floating-point unit.
+    #[inline(always)]
+    pub(crate) fn waiting_exceptions(&self) -> u32 {
+        self.recorded_events() | self.state.fpscr & Fpscr::FEX
+    }
+
+    /// Debug events that wait for MSR\[DE\].
+    #[inline(always)]
+    fn recorded_events(&self) -> u32 {
+        self.state.dbsr & (dbcr0::EVENTS | dbsr::UDE)
     }
 
     /// Which attention bits matter with the current MSR.
@@ -321,7 +332,7 @@ impl Core {
     fn update_pending(&mut self) {
         let m = self.state.msr;
         // An event that was recorded while DE was off interrupts, imprecisely, once DE is on.
-        let events = self.state.dbsr & (dbcr0::EVENTS | dbsr::UDE) != 0;
+        let events = self.recorded_events() != 0;
         self.debug_pending = events && m & msr::DE != 0 && self.state.dbcr[0] & dbcr0::IDM != 0;
         // An enabled exception that was recorded while FE0 and FE1 were off comes due when they are set (Book I, 4.4).
         self.float_pending = m & (msr::FE0 | msr::FE1) != 0 && Fpscr(self.state.fpscr).any(Fpscr::FEX);

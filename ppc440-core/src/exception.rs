@@ -79,18 +79,21 @@ impl Core {
     /// Goes to the vector of `exception`, which stands for the instruction at `return_to` (or the next one, for sc and
     /// asynchronous interrupts). The caller has accounted the instructions retired so far.
     pub(crate) fn deliver(&mut self, exception: Exception, return_to: u32) {
-        self.deliver_as(exception.interrupt, exception.esr, exception.dear, return_to);
+        let Exception { interrupt, esr, dear } = exception;
+        let msr = self.begin_interrupt(interrupt, esr, dear, return_to);
+        self.set_msr(msr);
     }
 
-    /// As [`Core::deliver`]; inlined, so that a known interrupt costs no more than it must.
+    /// Everything of [`Core::deliver`] but the new MSR, which is returned. Inlined, so that a known interrupt costs no more than
+    /// it must.
     #[inline(always)]
-    pub(crate) fn deliver_as(
+    pub(crate) fn begin_interrupt(
         &mut self,
         interrupt: Interrupt,
         esr: Option<u32>,
         dear: Option<u32>,
         return_to: u32,
-    ) {
+    ) -> u32 {
         let s = &mut self.state;
         if let Some(cause) = esr {
             s.esr = (s.esr & bits::esr::MCI) | cause;
@@ -122,7 +125,7 @@ impl Core {
         self.chain += 1;
         self.chain_interrupt = interrupt;
         self.context_synchronize();
-        self.set_msr(old & kept);
+        old & kept
     }
 
     /// True once exceptions have followed each other for so long, with nothing completing, that they always will.

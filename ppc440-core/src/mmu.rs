@@ -17,7 +17,17 @@ use mmu_core::{
 use crate::bits::{msr, storage};
 use crate::options::ShadowPool;
 use crate::record::{Recorder, Registers};
-use crate::translate::Refill;
+
+/// What became of an attempt to bring a page into the engine's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refill {
+    /// The table answers the access now.
+    Ready,
+    /// No entry of the guest's TLB matches.
+    Missed,
+    /// The access must be looked at.
+    Other,
+}
 
 mod bookkeeping;
 pub(crate) mod linear;
@@ -149,7 +159,11 @@ impl Mmu {
     /// Selects the contexts of (PID, MSR). With `slow_data` every data access takes the slow path.
     #[inline(always)]
     pub(crate) fn set_mode(&mut self, pid: u8, machine: u32, slow_data: bool) {
-        self.slow_data = slow_data;
+        if self.slow_data != slow_data {
+            self.slow_data = slow_data;
+            // What engines remember of selections is over.
+            self.fast.fetch_losses = self.fast.fetch_losses.wrapping_add(1);
+        }
         let key = selection_key(pid, machine, slow_data);
         let slot = selection_slot(key);
         if self.now as usize == slot && self.selections[slot].key == key {
@@ -176,6 +190,23 @@ impl Mmu {
             (self.now, self.parts) = (slot as u32, selection.parts);
         }
         known
+    }
+
+    /// Selects what is remembered in this slot, if it still has this key and no fetch translation was taken back since there
+    /// were so many losses. False, with nothing done, if not.
+    #[inline(always)]
+    pub(crate) fn select_as(&mut self, slot: u32, key: u32, losses: u32) -> bool {
+        let selection = &self.selections[slot as usize % SELECTIONS];
+        let known = selection.key == key && self.fast.fetch_losses == losses;
+        if known {
+            (self.now, self.parts) = (slot, selection.parts);
+        }
+        known
+    }
+
+    /// What is selected, as [`Mmu::select_as`] wants it; `None` if it is not what goes on.
+    pub(crate) fn known_selection(&self) -> Option<(u32, u32)> {
+        (!self.bypass && !self.recording).then(|| (self.now, self.selection().key))
     }
 
     /// The key of what is selected.
@@ -394,39 +425,55 @@ impl Mmu {
         Ok(Resolved { pa, attributes: page.attributes.0, block: page.size.min(4096) })
     }
 
-    /// Answers a miss of the engine's table from the guest's TLB, if nothing else is to be done. The common page, 4 KB of
-    /// RAM in nobody's way, takes the shortest way.
-    #[inline]
-    pub(crate) fn refill(&mut self, tlb: &Tlb, ea: u32, store: bool) -> Refill {
-        let Bookkeeping::Direct(shadow) = &mut self.shadow else { return Refill::Other };
-        let part = self.parts.data as usize;
-        let Some(linear) = &mut self.fast.linear else { return Refill::Other };
-        if part == SLOW {
-            return Refill::Other;
+    /// Looks for the guest's TLB entry that translates a data access that the engine's table does not answer. `Err` if the
+    /// books are not kept so that the engine may do this itself.
+    #[inline(always)]
+    pub(crate) fn find_data(&mut self, tlb: &Tlb, ea: u32) -> Result<Option<u8>, ()> {
+        let Bookkeeping::Direct(shadow) = &mut self.shadow else { return Err(()) };
+        if self.parts.data as usize == SLOW {
+            return Err(());
         }
-        let selection = &self.selections[self.now as usize % SELECTIONS];
-        let (mode, ctx) = (selection.data_mode, selection.data_context);
-        let Some(index) = shadow.find(tlb, mode, EffectiveAddress(ea)) else { return Refill::Missed };
-        // In words, as a whole entry would be read before its words have left the store buffer.
-        let (word0, word1, word2) =
-            (tlb.read_word(index, 0), tlb.read_word(index, 1), tlb.read_word(index, 2));
-        let shift = if mode.user { 3 } else { 0 };
-        let (read, write) = (TlbEntry::SR << shift, TlbEntry::SW << shift);
-        let needed = if store { read | write } else { read };
-        let pa = u64::from(word1 & 0xF) << 32 | u64::from(word1 & !0xFFF);
-        if word0 & TlbEntry::SIZE != u32::from(PageSize::K4.code()) << TlbEntry::SIZE_SHIFT
-            || word2 & (storage::E | storage::W | storage::I | needed) != needed
+        let mode = self.selections[self.now as usize % SELECTIONS].data_mode;
+        Ok(shadow.find(tlb, mode, EffectiveAddress(ea)))
+    }
+
+    /// Brings the page at `ea` into the engine's table from guest entry `index`, which [`Mmu::find_data`] found. The common
+    /// page, 4 KB of RAM in nobody's way, takes the shortest way.
+    #[inline(always)]
+    pub(crate) fn refill_from(&mut self, tlb: &Tlb, index: u8, ea: u32, store: bool) -> Refill {
+        let Bookkeeping::Direct(shadow) = &mut self.shadow else { return Refill::Other };
+        let Some(linear) = &mut self.fast.linear else { return Refill::Other };
+        let part = self.parts.data as usize;
+        let Selection { data_mode, data_context, .. } = &self.selections[self.now as usize % SELECTIONS];
+        let (size, pa, word2) = tlb.gives(index);
+        let pa = pa.0;
+        let allowed = if data_mode.user { word2 >> 3 } else { word2 };
+        let needed = if store { TlbEntry::SR | TlbEntry::SW } else { TlbEntry::SR };
+        let special = word2 & (storage::E | storage::W | storage::I);
+        if special | !allowed & needed != 0
+            || size != PageSize::K4
             || tlb.uses(PageSize::K1)
             || pa >= self.fast.limit
         {
             return self.refill_any(tlb, ea, store);
         }
-        let write = word2 & write != 0;
         let code = is_code(&self.fast.code, pa);
-        shadow.hold(ctx, index);
-        linear.set(part, ea, pa.wrapping_add(self.fast.base), true, write && !code);
-        self.fast.used |= 1 << part;
+        shadow.hold(*data_context, index);
+        let write = allowed & TlbEntry::SW != 0 && !code;
+        if linear.set(part, ea, pa.wrapping_add(self.fast.base), true, write) {
+            self.fast.used |= 1 << part;
+        }
         if store && code { Refill::Other } else { Refill::Ready }
+    }
+
+    /// Answers a miss of the engine's table from the guest's TLB, if nothing else is to be done.
+    #[inline(never)]
+    pub(crate) fn refill(&mut self, tlb: &Tlb, ea: u32, store: bool) -> Refill {
+        match self.find_data(tlb, ea) {
+            Ok(Some(index)) => self.refill_from(tlb, index, ea, store),
+            Ok(None) => Refill::Missed,
+            Err(()) => Refill::Other,
+        }
     }
 
     #[cold]
@@ -502,12 +549,11 @@ impl Mmu {
         }
     }
 
-    /// tlbwe of a word that is not word 0 into an entry that no table has anything of. False, with nothing done, if it is
-    /// another.
+    /// The short way of [`Mmu::tlbwe`] for the most common writes. False, with nothing done, for every other.
     #[inline(always)]
-    pub(crate) fn rewrite(&mut self, tlb: &mut Tlb, index: u8, ws: u8, value: u32) -> bool {
+    pub(crate) fn tlbwe_common(&mut self, tlb: &mut Tlb, index: u8, ws: u8, value: u32, stid: u8) -> bool {
         match &mut self.shadow {
-            Bookkeeping::Direct(shadow) => shadow.rewrite(tlb, index, ws, value),
+            Bookkeeping::Direct(shadow) => shadow.tlbwe_common(tlb, index, ws, value, stid, &mut self.fast),
             Bookkeeping::Pool(..) => false,
         }
     }

@@ -11,12 +11,12 @@ use alloc::vec::Vec;
 
 use mmu_core::Access;
 
-use crate::bits::{esr, mmucr, storage};
+use crate::bits::{esr, mmucr, msr, storage};
 use crate::bus::Bus;
 use crate::core::{Core, Flow, Stop};
 use crate::exception::Interrupt;
 use crate::exec;
-use crate::mmu::{FETCH, FetchEntry, Selection, linear};
+use crate::mmu::{FETCH, FetchEntry, Refill, Selection, linear};
 use crate::op::Op;
 
 /// Where [`Core::registers`] begins in a [`Core`], in bytes.
@@ -82,15 +82,26 @@ pub mod selection {
 /// [`EXT`](crate::bus::attention::EXT) in it and does nothing else; setting EE is the core's affair.
 pub const ATTENTION_MASK: usize = core::mem::offset_of!(Core, attention_mask);
 
-/// What [`Core::refill`] found out about a data access that the data table could not answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refill {
-    /// The table answers it now.
-    Ready,
-    /// No entry of the guest's TLB matches: the access is a data TLB error.
-    Missed,
-    /// Its semantics must tell.
-    Other,
+/// What follows from PC, MSR, PID and the timers' registers where an interrupt begins or ends: remembered by engines, so that it
+/// need not be found out each time.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    pc: u32,
+    msr: u32,
+    tcr: u32,
+    tsr: u32,
+    pid: u32,
+    /// What is selected: the place in the table of selections, and the key there.
+    slot: u32,
+    key: u32,
+    losses: u32,
+    attention_mask: u32,
+}
+
+impl Arrival {
+    /// Nothing that is remembered: no program counter is odd.
+    pub const NONE: Self =
+        Self { pc: 1, msr: 0, tcr: 0, tsr: 0, pid: 0, slot: 0, key: 0, losses: 0, attention_mask: 0 };
 }
 
 const _: () = assert!(
@@ -234,16 +245,14 @@ impl Core {
         self.retired
     }
 
-    /// At a sampling point at `pc`, with everything accounted: goes on without a look at clock and pins, if none is due
-    /// before `limit` instructions and nothing else must be done first. False, with nothing done, if not.
+    /// At a sampling point at `pc`, with everything accounted: goes on without a look at clock and pins, if no pin is asserted
+    /// and nothing else must be done first. False, with nothing done, if not. The clock is the caller's affair, and so is
+    /// [`Core::needs_stepping`].
     #[must_use]
-    #[inline]
-    pub fn pass<B: Bus>(&mut self, bus: &B, limit: u64) -> bool {
-        let passes = self.retired < limit.min(self.check_at)
-            && bus.attention() & self.attention_mask == 0
-            && !self.is_fatal()
-            && self.code_writes.is_empty()
-            && !self.needs_stepping();
+    #[inline(always)]
+    pub fn pass<B: Bus>(&mut self, bus: &B) -> bool {
+        let passes =
+            bus.attention() & self.attention_mask == 0 && !self.is_fatal() && self.code_writes.is_empty();
         if passes {
             self.at_boundary = false;
         }
@@ -326,44 +335,110 @@ impl Core {
         self.mmu.forget_fetch(page);
     }
 
-    /// A load or store of `len` bytes at `ea` that the data table does not answer: brings its page into the table, if the
-    /// guest's TLB has it and the table may.
-    #[inline]
-    pub fn refill(&mut self, ea: u32, len: u32, store: bool) -> Refill {
-        match self.mmu.refill(&self.tlb, ea, store) {
-            Refill::Ready if (ea & 0xFFF) + len > 4096 => Refill::Other,
-            refill => refill,
-        }
+    /// Looks for the guest's TLB entry that translates a load or store at `ea` that the data table does not answer: for
+    /// [`Core::refill`]. `Ok(None)` if there is none, so that the access is a data TLB error; `Err` if its semantics must tell.
+    #[allow(clippy::result_unit_err, reason = "There is nothing more to say")]
+    #[inline(always)]
+    pub fn find_data(&mut self, ea: u32) -> Result<Option<u8>, ()> {
+        self.mmu.find_data(&self.tlb, ea)
     }
 
-    /// Takes the data TLB error of the access at `ea` by the instruction at `pc`, with this ESR.
+    /// Brings the page of a load or store of `len` bytes at `ea`, which guest entry `index` translates, into the data table.
+    /// Whether the table answers the access now.
     #[inline]
-    pub fn data_tlb_error(&mut self, ea: u32, cause: u32) {
-        if self.state.pc != self.seq_pc {
+    pub fn refill(&mut self, index: u8, ea: u32, len: u32, store: bool) -> bool {
+        self.mmu.refill_from(&self.tlb, index, ea, store) == Refill::Ready && (ea & 0xFFF) + len <= 4096
+    }
+
+    /// First half of the data TLB error of the access at `ea` by the instruction at `pc`, with this ESR, when `retired`
+    /// instructions had retired: everything but the new MSR, which is returned and is to be set by [`Core::set_msr_as`] or
+    /// [`Core::set_msr_anew`].
+    #[inline(always)]
+    pub fn begin_data_tlb_error(&mut self, pc: u32, retired: u64, ea: u32, cause: u32) -> u32 {
+        if self.retired != retired {
+            // Something completed since the last exception.
             self.chain = 0;
         }
-        self.account();
-        let pc = self.state.pc;
+        self.retired = retired;
         self.missed = Some((pc, ea, cause & esr::ST != 0));
-        self.deliver_as(Interrupt::DataTlb, Some(cause), Some(ea), pc);
-        self.at_boundary = true;
+        self.begin_interrupt(Interrupt::DataTlb, Some(cause), Some(ea), pc)
     }
 
-    /// rfi in supervisor state, when `before` instructions had retired.
+    /// First half of rfi in supervisor state, as the `retired`-th instruction: everything but the new MSR, which is returned
+    /// and is to be set by [`Core::set_msr_as`] or [`Core::set_msr_anew`].
     #[inline(always)]
-    pub fn return_from_interrupt(&mut self, before: u64) {
-        // What comes next is the same for every flow that goes on elsewhere.
-        let _ = self.return_from(self.state.srr);
-        self.retired = before + 1;
-        self.state.pc = self.npc;
-        self.seq_pc = self.npc;
+    pub fn begin_return_from_interrupt(&mut self, retired: u64) -> u32 {
+        let [pc, msr] = self.state.srr;
+        (self.state.pc, self.seq_pc) = (pc & !3, pc & !3);
+        self.retired = retired;
         self.chain = 0;
-        self.at_boundary = true;
+        self.context_synchronize();
+        msr & msr::ALL
+    }
+
+    /// Sets MSR as it was found to be set at an [`Arrival`] at the same place. False, with nothing done, if it must be found
+    /// out anew, by [`Core::set_msr_anew`].
+    #[inline(always)]
+    pub fn set_msr_as(&mut self, msr: u32, arrival: &Arrival) -> bool {
+        let s = &self.state;
+        let known = s.pc == arrival.pc
+            && msr == arrival.msr
+            && s.pid == arrival.pid
+            && (s.tcr, s.tsr) == (arrival.tcr, arrival.tsr)
+            && self.waiting_exceptions() == 0
+            && self.mmu.select_as(arrival.slot, arrival.key, arrival.losses);
+        if known {
+            self.state.msr = msr;
+            self.attention_mask = arrival.attention_mask;
+            (self.debug_pending, self.float_pending) = (false, false);
+        }
+        known
+    }
+
+    /// Sets MSR, with everything that follows from it.
+    #[inline(never)]
+    pub fn set_msr_anew(&mut self, msr: u32) {
+        self.set_msr(msr);
+    }
+
+    /// What is to be remembered for [`Core::set_msr_as`] of the place where the core is; `None` if more must be looked at there
+    /// than what is remembered.
+    #[must_use]
+    pub fn arrival(&self) -> Option<Arrival> {
+        let Self { state: s, attention_mask, .. } = self;
+        let (slot, key) = self.mmu.known_selection()?;
+        let losses = self.mmu.fetch_losses();
+        let (pc, msr, tcr, tsr, pid, attention_mask) = (s.pc, s.msr, s.tcr, s.tsr, s.pid, *attention_mask);
+        self.nothing_pending().then_some(Arrival {
+            pc,
+            msr,
+            tcr,
+            tsr,
+            pid,
+            slot,
+            key,
+            losses,
+            attention_mask,
+        })
+    }
+
+    /// After a return from an interrupt: if it went to the access that missed the TLB last, its page is brought into the data
+    /// table before it comes again.
+    #[inline(always)]
+    pub fn answer_missed(&mut self) {
+        if let Some((pc, ea, store)) = self.missed
+            && pc == self.state.pc
+        {
+            self.missed = None;
+            if let Ok(Some(index)) = self.mmu.find_data(&self.tlb, ea) {
+                self.mmu.refill_from(&self.tlb, index, ea, store);
+            }
+        }
     }
 
     /// tlbwe in supervisor state: word `ws` (0 to 2) of entry `index` (modulo 64) <- `value`. False if a page may be fetched
     /// from elsewhere now.
-    #[inline(always)]
+    #[inline]
     pub fn write_tlb(&mut self, index: u32, ws: u8, value: u32) -> bool {
         let stid = (self.state.mmucr & mmucr::STID) as u8;
         let losses = self.mmu.fetch_losses();
@@ -371,10 +446,13 @@ impl Core {
         self.mmu.fetch_losses() == losses
     }
 
-    /// As [`Core::write_tlb`], if nothing can be lost by it: false, with nothing done, if something can.
+    /// The short way of [`Core::write_tlb`] for what miss handlers write most. `None`, with nothing done, for everything else.
     #[inline(always)]
-    pub fn rewrite_tlb(&mut self, index: u32, ws: u8, value: u32) -> bool {
-        self.mmu.rewrite(&mut self.tlb, (index & 63) as u8, ws, value)
+    pub fn write_tlb_common(&mut self, index: u32, ws: u8, value: u32) -> Option<bool> {
+        let stid = (self.state.mmucr & mmucr::STID) as u8;
+        let losses = self.mmu.fetch_losses();
+        let done = self.mmu.tlbwe_common(&mut self.tlb, (index & 63) as u8, ws, value, stid);
+        done.then(|| self.mmu.fetch_losses() == losses)
     }
 
     /// Whether the page that holds `pc` is still fetched from RAM page number `page` in the current context, as far as

@@ -47,6 +47,19 @@ pub(crate) const CODES: [u64; 16] = {
     codes
 };
 
+/// By the upper four bits of a number, and 16 above them if all of it is 0: the field, as field 0 of the register. For numbers of
+/// which not all, but the lower 32 bits are 0 it does not hold.
+pub(crate) const FIRST: [u32; 32] = {
+    let mut table = [0; 32];
+    let mut upper = 0;
+    while upper < 16 {
+        table[upper as usize] = field(upper << 60 | 1) << 28;
+        upper += 1;
+    }
+    table[16] = field(0) << 28;
+    table
+};
+
 /// For eight bits, one of each field (field 0 the lowest): the register with each at the end of its field.
 pub(crate) const SPREAD: [u32; 256] = {
     let mut table = [0; 256];

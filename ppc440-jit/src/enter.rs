@@ -8,7 +8,6 @@ use core::ffi::c_void;
 use ppc440_core::core::{Core, Flow};
 use ppc440_core::exec::{self, Handler};
 use ppc440_core::op::Op;
-use ppc440_core::translate::Refill;
 
 use crate::condition;
 use crate::frame::ANCHOR;
@@ -72,7 +71,7 @@ pub(crate) struct Entries {
     pub(crate) call: usize,
     pub(crate) slow: usize,
     pub(crate) access: usize,
-    pub(crate) write_tlb: usize,
+    pub(crate) write_tlb: [usize; 3],
     pub(crate) lost_page: usize,
     pub(crate) return_from_interrupt: usize,
     pub(crate) call_and_end: usize,
@@ -86,7 +85,11 @@ pub(crate) fn entries<B: DirectRam>() -> Entries {
         call: call::<B> as *const () as usize,
         slow: slow::<B> as *const () as usize,
         access: access::<B> as *const () as usize,
-        write_tlb: write_tlb::<B> as *const () as usize,
+        write_tlb: [
+            write_tlb::<B, 0> as *const () as usize,
+            write_tlb::<B, 1> as *const () as usize,
+            write_tlb::<B, 2> as *const () as usize,
+        ],
         lost_page: lost_page::<B> as *const () as usize,
         return_from_interrupt: return_from_interrupt::<B> as *const () as usize,
         call_and_end: call_and_end::<B> as *const () as usize,
@@ -157,20 +160,43 @@ extern "sysv64" fn access<B: DirectRam>(owner: *mut c_void, what: u64, ea: u32) 
     // SAFETY: called by translated code.
     let (jit, bus) = unsafe { borrow::<B>(owner) };
     let (place, kind) = (what as u32, AccessKind((what >> 32) as u32));
-    match jit.frame.core.refill(ea, kind.len(), kind.is_store()) {
-        Refill::Ready if kind.may_retry() => AGAIN,
-        Refill::Missed => jit.missed(bus, Place(place), ea, kind.esr()),
-        _ => slow::<B>(owner, place),
+    match jit.frame.core.find_data(ea) {
+        Ok(None) => jit.missed(bus, Place(place), ea, kind.esr()),
+        Ok(Some(index))
+            if jit.frame.core.refill(index, ea, kind.len(), kind.is_store()) && kind.may_retry() =>
+        {
+            AGAIN
+        }
+        _ => access_by_core::<B>(owner, place),
     }
 }
 
-extern "sysv64" fn write_tlb<B: DirectRam>(owner: *mut c_void, place: u32, value: u32, which: u32) -> u64 {
+/// The rest of [`access`]: the core executes the instruction.
+#[inline(never)]
+extern "sysv64" fn access_by_core<B: DirectRam>(owner: *mut c_void, place: u32) -> usize {
     // SAFETY: called by translated code.
     let (jit, _) = unsafe { borrow::<B>(owner) };
-    if jit.frame.core.rewrite_tlb(which, (which >> 8) as u8, value) {
-        return 0;
+    jit.settle_carry();
+    let host = slow::<B>(owner, place);
+    // SAFETY: as above; `slow` is done with its own borrow.
+    let (jit, _) = unsafe { borrow::<B>(owner) };
+    jit.take_carry();
+    host
+}
+
+extern "sysv64" fn write_tlb<B: DirectRam, const WS: u8>(
+    owner: *mut c_void,
+    place: u32,
+    value: u32,
+    index: u32,
+) -> u64 {
+    // SAFETY: called by translated code.
+    let (jit, _) = unsafe { borrow::<B>(owner) };
+    match jit.frame.core.write_tlb_common(index, WS, value) {
+        Some(true) => 0,
+        Some(false) => write_tlb_fetched::<B>(owner, place),
+        None => write_tlb_slow::<B>(owner, place, value, index, WS),
     }
-    write_tlb_slow::<B>(owner, place, value, which)
 }
 
 /// The rest of [`write_tlb`], apart from it so that the short way saves no registers.
@@ -179,11 +205,20 @@ extern "sysv64" fn write_tlb_slow<B: DirectRam>(
     owner: *mut c_void,
     place: u32,
     value: u32,
-    which: u32,
+    index: u32,
+    ws: u8,
 ) -> u64 {
     // SAFETY: called by translated code.
     let (jit, _) = unsafe { borrow::<B>(owner) };
-    if jit.write_tlb(Place(place), value, which) { 0 } else { LOST | u64::from(place) }
+    if jit.write_tlb(Place(place), value, index, ws) { 0 } else { LOST | u64::from(place) }
+}
+
+/// After a tlbwe that took fetch translations away.
+#[inline(never)]
+extern "sysv64" fn write_tlb_fetched<B: DirectRam>(owner: *mut c_void, place: u32) -> u64 {
+    // SAFETY: called by translated code.
+    let (jit, _) = unsafe { borrow::<B>(owner) };
+    if jit.still_fetches(Place(place)) { 0 } else { LOST | u64::from(place) }
 }
 
 extern "sysv64" fn lost_page<B: DirectRam>(owner: *mut c_void, place: u32) -> usize {

@@ -47,6 +47,8 @@ pub(crate) struct Frame {
     /// The fields at the last mfcr, and what it gave: most often it comes back by mtcrf.
     pub(crate) saved_cr: [u64; 8],
     pub(crate) saved_value: u32,
+    /// [`FIRST`](crate::condition::FIRST)
+    pub(crate) first: [u32; 32],
     /// [`SPREAD`](crate::condition::SPREAD)
     pub(crate) spread: [u32; 256],
     /// The argument of the functions below.
@@ -58,9 +60,9 @@ pub(crate) struct Frame {
     /// `fn(owner, place | kind << 32, ea) -> 0, AGAIN or where to go on`: a load or store that the table does not answer;
     /// see [`AccessKind`](crate::translate::AccessKind).
     pub(crate) access: usize,
-    /// `fn(owner, place, value, index | ws << 8) -> 0, or the place with a bit above it`: tlbwe. Leaves the guest's
-    /// registers alone.
-    pub(crate) write_tlb: usize,
+    /// `fn(owner, place, value, index) -> 0, or the place with a bit above it`: tlbwe, for each WS. Leaves the guest's registers
+    /// alone.
+    pub(crate) write_tlb: [usize; 3],
     /// `fn(owner, place) -> where to go on`: after a tlbwe that took the block's page away.
     pub(crate) lost_page: usize,
     /// `fn(owner, place) -> where to go on`: rfi.
@@ -137,9 +139,9 @@ pub(crate) struct Stubs {
     /// Called with a place and, above it, the kind of access in RAX, and its effective address in EDX. Sets the carry
     /// flag if the access shall be tried again.
     pub(crate) access: usize,
-    /// Called with a place in EAX, the value in EDX and, in ECX, which word of which entry. Keeps the registers that always
-    /// hold a guest register.
-    pub(crate) write_tlb: usize,
+    /// By WS: called with a place in EAX, the value in EDX and the entry's number in ECX. Keeps the registers that always hold a
+    /// guest register.
+    pub(crate) write_tlb: [usize; 3],
     /// Jumped to with a place in EAX.
     pub(crate) return_from_interrupt: usize,
     /// Jumped to with a place in EAX and the address of the semantics in RCX.
@@ -196,13 +198,14 @@ pub(crate) fn fixed_code() -> (alloc::vec::Vec<u8>, Stubs) {
     stubs.wait = e.here();
     called(&mut e, frame_field!(wait));
 
+    // XER[CA] is the function's affair.
     stubs.access = e.here();
     e.alu64_imm(Alu::Sub, RSP, 8);
-    spill(&mut e);
+    store_kept(&mut e);
     e.mov64(RSI, RAX);
     e.load64(RDI, frame_field!(owner));
     e.call_mem(frame_field!(access));
-    reload(&mut e);
+    load_kept(&mut e);
     e.alu64_imm(Alu::Add, RSP, 8);
     e.test64(RAX, RAX);
     let not_done = e.jump_if(Cond::NotEqual);
@@ -218,23 +221,35 @@ pub(crate) fn fixed_code() -> (alloc::vec::Vec<u8>, Stubs) {
     e.jump_reg(RAX);
 
     // Nothing of the guest's is looked at but what is passed, so only what the call may destroy is saved.
-    stubs.write_tlb = e.here();
-    e.alu64_imm(Alu::Sub, RSP, 8);
-    store_fixed(&mut e);
+    for (ws, stub) in stubs.write_tlb.iter_mut().enumerate() {
+        *stub = e.here();
+        e.alu64_imm(Alu::Sub, RSP, 8);
+        for (host, gpr) in FIXED.into_iter().filter(|(host, _)| !saved.contains(host)) {
+            e.store(gpr_place(gpr), host);
+        }
+        e.mov(RSI, RAX);
+        e.load64(RDI, frame_field!(owner));
+        e.call_mem(frame_field!(write_tlb).plus(8 * ws as i32));
+        for (host, gpr) in FIXED.into_iter().filter(|(host, _)| !saved.contains(host)) {
+            e.load(host, gpr_place(gpr));
+        }
+        e.alu64_imm(Alu::Add, RSP, 8);
+        e.test64(RAX, RAX);
+        let lost = e.jump_if(Cond::NotEqual);
+        e.ret();
+        e.bind_here(lost);
+        e.alu64_imm(Alu::Add, RSP, 8);
+        ask(&mut e, frame_field!(lost_page));
+    }
+
+    // XER[CA] is the function's affair.
+    stubs.return_from_interrupt = e.here();
+    store_kept(&mut e);
     e.mov(RSI, RAX);
     e.load64(RDI, frame_field!(owner));
-    e.call_mem(frame_field!(write_tlb));
-    load_fixed(&mut e);
-    e.alu64_imm(Alu::Add, RSP, 8);
-    e.test64(RAX, RAX);
-    let lost = e.jump_if(Cond::NotEqual);
-    e.ret();
-    e.bind_here(lost);
-    e.alu64_imm(Alu::Add, RSP, 8);
-    ask(&mut e, frame_field!(lost_page));
-
-    stubs.return_from_interrupt = e.here();
-    ask(&mut e, frame_field!(return_from_interrupt));
+    e.call_mem(frame_field!(return_from_interrupt));
+    load_kept(&mut e);
+    e.jump_reg(RAX);
 
     stubs.call_and_end = e.here();
     e.mov64(RDX, RCX);
@@ -244,6 +259,7 @@ pub(crate) fn fixed_code() -> (alloc::vec::Vec<u8>, Stubs) {
     ask(&mut e, frame_field!(leave));
 
     stubs.pack = e.here();
+    pack_first(&mut e);
     pack(&mut e);
     let (fields, saved) = (cr_field(0), frame_field!(saved_cr));
     for pair in [0, 16, 32, 48] {
@@ -299,6 +315,62 @@ pub(crate) fn fixed_code() -> (alloc::vec::Vec<u8>, Stubs) {
     stubs.indirect_slow = e.here();
     ask(&mut e, frame_field!(lookup));
     (e.code, stubs)
+}
+
+/// EAX <- CR, and returns, if no field but field 0 changed since that was done last; else goes on.
+///
+/// ```text
+/// if fields 1 to 7 are not those saved, go on
+/// RCX = field 0; if it is the one saved, EAX = value saved
+/// else if its lower half alone is 0, go on
+/// else EAX = first[upper 4 bits of RCX | 16 if RCX is 0] | value saved & 0x0FFFFFFF; save RCX and EAX
+/// ```
+fn pack_first(e: &mut Emitter) {
+    const WORDS: u8 = 0x66;
+    const EQUAL: u8 = 0x76;
+    const AND: u8 = 0xDB;
+    let (fields, saved) = (cr_field(0), frame_field!(saved_cr));
+    let first = Mem::indexed(RBP, RAX, 2, offset_of!(Frame, first) as i32 - ANCHOR as i32);
+    let [all, here, before] = [0, 1, 2].map(Xmm);
+    for pair in [16, 32, 48] {
+        let to = if pair == 16 { all } else { here };
+        e.load_wide(to, fields.plus(pair));
+        e.load_wide(before, saved.plus(pair));
+        e.sse(WORDS, EQUAL, to, before);
+        if pair != 16 {
+            e.sse(WORDS, AND, all, here);
+        }
+    }
+    e.signs_of_bytes(RDX, all);
+    e.load64(RAX, fields.plus(8));
+    e.load64(RCX, fields);
+    e.alu_imm(Alu::Cmp, RDX, 0xFFFF);
+    let another = e.jump_if(Cond::NotEqual);
+    e.alu64_mem(Alu::Cmp, RAX, saved.plus(8));
+    let field_1 = e.jump_if(Cond::NotEqual);
+    e.load(RAX, frame_field!(saved_value));
+    e.alu64_mem(Alu::Cmp, RCX, saved);
+    let changed = e.jump_if(Cond::NotEqual);
+    e.ret();
+    e.bind_here(changed);
+    e.mov(RDX, RAX);
+    e.alu_imm(Alu::And, RDX, 0x0FFF_FFFF);
+    e.mov64(RAX, RCX);
+    e.shift64_imm(Shift::Shr, RAX, 60);
+    e.test(RCX, RCX);
+    let plain = e.jump_if(Cond::NotEqual);
+    e.test64(RCX, RCX);
+    let special = e.jump_if(Cond::NotEqual);
+    e.alu_imm(Alu::Or, RAX, 16);
+    e.bind_here(plain);
+    e.load(RAX, first);
+    e.alu(Alu::Or, RAX, RDX);
+    e.store64(saved, RCX);
+    e.store(frame_field!(saved_value), RAX);
+    e.ret();
+    e.bind_here(another);
+    e.bind_here(field_1);
+    e.bind_here(special);
 }
 
 /// EAX <- CR. Each kind of bit of all eight fields becomes eight signs, which a table spreads over the fields.
@@ -414,25 +486,35 @@ fn load_fixed(e: &mut Emitter) {
     }
 }
 
+/// Writes back what is in host registers from one block to the next.
+fn store_kept(e: &mut Emitter) {
+    e.store64(frame_field!(left), R12);
+    store_fixed(e);
+}
+
+/// Reads it.
+fn load_kept(e: &mut Emitter) {
+    e.load64(R12, frame_field!(left));
+    e.load64(R15, frame_field!(data_table));
+    load_fixed(e);
+}
+
 /// Writes back what blocks keep from one to the next outside the core's registers. Changes neither EAX nor RDX.
 fn spill(e: &mut Emitter) {
-    e.store64(frame_field!(left), R12);
     e.load(R11, CARRY);
     e.shift_imm(Shift::Shl, R11, CA_BIT);
     e.load(RCX, XER);
     e.alu_imm(Alu::And, RCX, !xer::CA);
     e.alu(Alu::Or, RCX, R11);
     e.store(XER, RCX);
-    store_fixed(e);
+    store_kept(e);
 }
 
 /// The opposite, after anything may have changed.
 fn reload(e: &mut Emitter) {
-    e.load64(R12, frame_field!(left));
-    e.load64(R15, frame_field!(data_table));
     e.load(RCX, XER);
     e.shift_imm(Shift::Shr, RCX, CA_BIT);
     e.alu_imm(Alu::And, RCX, 1);
     e.store(CARRY, RCX);
-    load_fixed(e);
+    load_kept(e);
 }

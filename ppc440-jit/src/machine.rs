@@ -156,6 +156,7 @@ impl<B: DirectRam> Jit<B> {
             codes: condition::CODES,
             saved_cr: condition::unpack(0),
             saved_value: 0,
+            first: condition::FIRST,
             spread: condition::SPREAD,
             carry: 0,
             float_word: 0,
@@ -314,6 +315,18 @@ impl<B: DirectRam> Jit<B> {
         if compared != 0 {
             *fpscr = *fpscr & !Fpscr::FPCC | compared << 12;
         }
+    }
+
+    /// XER\[CA\] <- what translated code has for it.
+    pub(crate) fn settle_carry(&mut self) {
+        let carry = self.frame.carry << xer::CA.trailing_zeros();
+        let xer = &mut self.frame.core.registers_mut().xer;
+        *xer = *xer & !xer::CA | carry;
+    }
+
+    /// The opposite of [`Jit::settle_carry`], after anything may have changed.
+    pub(crate) fn take_carry(&mut self) {
+        self.frame.carry = u32::from(self.frame.core.registers().xer & xer::CA != 0);
     }
 
     /// The address of the fixed code that enters.

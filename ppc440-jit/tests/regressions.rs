@@ -305,3 +305,53 @@ fn a_round_that_ends_by_falling_through() {
     );
     assert!(traces > 100);
 }
+
+/// What is remembered of the places where interrupts end: an exception that waits for MSR\[FE0, FE1\] is none that may be
+/// passed over there.
+#[test]
+fn a_floating_point_exception_that_waits_for_the_place_of_an_rfi() {
+    for n in [3, 40, 700] {
+        let (mut state, mut bus) = base(&format!(
+            "li 9,0x2900\n li 10,0x2000\n li 11,{n}\n lis 12,0\n ori 12,12,0x4020\n lis 14,0\n ori 14,14,0x4034\n mtfsb1 24\n\
+             top:\n addi 5,5,1\n mtspr 26,14\n mtspr 27,10\n rfi\n nop\n\
+             mid:\n cmpw 5,11\n bne skip\n fdiv 1,2,2\n\
+             skip:\n mtspr 26,12\n mtspr 27,9\n rfi\n"
+        ));
+        let program =
+            ppc440_asm::assemble("addi 20,20,1\n mtmsr 10\n mtfsb0 24\n mtspr 279,5\n rfi\n", 0).expect("ok");
+        bus.fill(0x600, &program.bytes);
+        all_ram(&mut state);
+        state.msr = msr::FP;
+        check(&format!("exception in round {n}"), &state, &bus, 4, 0, &[97; 120]).unwrap();
+        let mut runner = Jit::new(Core::new(&state, true), code_memory(1 << 20));
+        let mut bus = PointerBus::new(&bus.ram);
+        runner.run(&mut bus, 12_000);
+        let mut ran = state.clone();
+        runner.core().snapshot(&mut bus, &mut ran);
+        assert_eq!((ran.gpr[20], ran.sprg[7]), (1, n), "taken where FE0 and FE1 are set first");
+    }
+}
+
+/// Likewise a change of how data is accessed: the supervisor forces aligned accesses while the user is away.
+#[test]
+fn forced_alignment_begins_where_an_rfi_goes() {
+    let (mut state, mut bus) = base(
+        "lis 9,0\n ori 9,9,0xC000\n lis 12,0\n ori 12,12,0x4040\n li 13,1001\n lis 15,0x2\n li 16,0x0100\n nop\n\
+         mtspr 26,12\n mtspr 27,9\n rfi\n nop\n nop\n nop\n nop\n nop\n\
+         user:\n addi 5,5,1\n lwz 6,0(13)\n sc\n b user\n",
+    );
+    // The system call counts, and forces alignment after the fiftieth.
+    let call = "addi 21,21,1\n cmpwi 21,50\n bne out\n mtspr 947,16\nout:\n rfi\n";
+    bus.fill(0x800, &ppc440_asm::assemble(call, 0).expect("ok").bytes);
+    let alignment = "addi 20,20,1\n mfspr 22,26\n addi 22,22,4\n mtspr 26,22\n rfi\n";
+    bus.fill(0x500, &ppc440_asm::assemble(alignment, 0).expect("ok").bytes);
+    all_ram(&mut state);
+    state.msr = 0;
+    check("forced alignment", &state, &bus, 4, 0, &[61; 50]).unwrap();
+    let mut runner = Jit::new(Core::new(&state, true), code_memory(1 << 20));
+    let mut bus = PointerBus::new(&bus.ram);
+    runner.run(&mut bus, 3050);
+    let mut ran = state.clone();
+    runner.core().snapshot(&mut bus, &mut ran);
+    assert_eq!(ran.gpr[20], ran.gpr[5] - 50, "each access after the fiftieth call");
+}

@@ -167,6 +167,9 @@ pub(crate) struct Recorder {
     pub(crate) max_page: u32,
     /// What is dropped is a range, as `DirectShadow` has it, and pages may overlap if they say the same.
     pub(crate) by_range: bool,
+    /// The write that is going on takes the short way.
+    pub(crate) short: bool,
+    pub(crate) writes: u32,
 }
 
 impl Default for Recorder {
@@ -178,6 +181,8 @@ impl Default for Recorder {
             dropped_all: 0,
             max_page: 4096,
             by_range: false,
+            short: false,
+            writes: 0,
         }
     }
 }
@@ -221,6 +226,17 @@ impl ShadowSink for Recorder {
             self.held.swap_remove(at.unwrap_or_else(|| panic!("{page:x?} was not installed")));
         }
         self.dropped.push((ctx, *page));
+    }
+
+    fn forget(&mut self, ctx: ContextId, ea: EffectiveAddress, size: u32) -> bool {
+        let same = |(c, page): &&(ContextId, ShadowPage)| (*c, page.ea, page.size) == (ctx, ea, size);
+        match self.held.iter().find(same).copied() {
+            Some((_, page)) if self.short => {
+                self.drop(ctx, &page);
+                true
+            }
+            _ => false,
+        }
     }
 
     fn drop_context(&mut self, ctx: ContextId) {

@@ -60,19 +60,21 @@ impl Linear {
         &self.words[part * PART..][..PART]
     }
 
-    /// Lets `part` translate the page at `ea` to host address `host`, for loads, stores or both.
+    /// Lets `part` translate the page at `ea` to host address `host`, for loads, stores or both. True if nothing was near it
+    /// since the part was emptied.
     #[inline(always)]
-    pub(crate) fn set(&mut self, part: usize, ea: u32, host: u64, read: bool, write: bool) {
+    pub(crate) fn set(&mut self, part: usize, ea: u32, host: u64, read: bool, write: bool) -> bool {
         let word = u64::from(ea & !0xFFF).wrapping_sub(host);
         let region = part * REGIONS + page(ea) / REGION;
         let line = 1 << (page(ea) % REGION / LINE);
-        if self.touched[region] & line == 0 {
+        let first = self.touched[region] & line == 0;
+        if first {
             self.touch(region, line);
         }
-        let at = part * PART + page(ea);
-        // The higher one first: the other needs no check.
-        self.words[at + STORES] = if write { word } else { 0 };
-        self.words[at] = if read { word } else { 0 };
+        let words = &mut self.words[part * PART..][..PART];
+        words[STORES + page(ea)] = if write { word } else { 0 };
+        words[page(ea)] = if read { word } else { 0 };
+        first
     }
 
     #[inline(never)]
@@ -91,9 +93,9 @@ impl Linear {
     /// Forgets the page at `ea`.
     #[inline(always)]
     pub(crate) fn clear(&mut self, part: usize, ea: u32) {
-        let at = part * PART + page(ea);
-        self.words[at + STORES] = 0;
-        self.words[at] = 0;
+        let words = &mut self.words[part * PART..][..PART];
+        words[STORES + page(ea)] = 0;
+        words[page(ea)] = 0;
     }
 
     /// Stores to the page at `ea` are no longer translated if they go to host address `host`.

@@ -1,7 +1,9 @@
 //! Where interrupts begin and end, and what the handler of a TLB miss does most: the short ways of the driver. What was found
 //! at such a place before is remembered for as long as no fetch translation and no block was taken back.
 
+use ppc440_core::bits::xer;
 use ppc440_core::core::Flow;
+use ppc440_core::translate::Arrival;
 
 use super::{DirectRam, Jit};
 use crate::cache::JumpEntry;
@@ -10,21 +12,15 @@ use crate::translate::Place;
 /// Where interrupts begin and end that are remembered.
 pub(super) const LANDINGS: usize = 64;
 
-/// A program counter and everything that tells what is executed there.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Spot {
-    pc: u32,
-    selected: u32,
-    mode: u8,
-    losses: u32,
-    changes: u32,
-}
-
-/// What to do at a spot.
+/// What to do where an interrupt begins or ends.
 #[derive(Clone, Copy)]
-#[repr(align(64))]
+#[repr(align(128))]
 pub(super) struct Landing {
-    at: Spot,
+    arrival: Arrival,
+    /// [`Cache::changes`](crate::cache::Cache) as it was.
+    changes: u32,
+    /// XER\[SO\], for which blocks are translated.
+    overflow: u32,
     host: usize,
     data_table: *const u8,
     fetch_table: *const u8,
@@ -37,9 +33,11 @@ impl Landing {
         (pc >> 2 ^ pc >> 7) as usize % LANDINGS
     }
 
-    /// No program counter is odd.
+    /// Nothing that is remembered.
     pub(super) const NONE: Self = Self {
-        at: Spot { pc: 1, selected: 0, mode: 0, losses: 0, changes: 0 },
+        arrival: Arrival::NONE,
+        changes: 0,
+        overflow: 0,
         host: 0,
         data_table: core::ptr::null(),
         fetch_table: core::ptr::null(),
@@ -50,11 +48,12 @@ impl Landing {
 impl<B: DirectRam> Jit<B> {
     /// A tlbwe in supervisor state that does not end its page. False if the block must not go on.
     #[inline]
-    pub(crate) fn write_tlb(&mut self, place: Place, value: u32, which: u32) -> bool {
-        self.cache.stats.helped += 1;
-        if self.frame.core.write_tlb(which, (which >> 8) as u8, value) {
-            return true;
-        }
+    pub(crate) fn write_tlb(&mut self, place: Place, value: u32, index: u32, ws: u8) -> bool {
+        self.frame.core.write_tlb(index, ws, value) || self.still_fetches(place)
+    }
+
+    /// Whether the page of the block at `place` is still fetched, after a tlbwe.
+    pub(crate) fn still_fetches(&self, place: Place) -> bool {
         let block = &self.cache.blocks[place.block() as usize];
         self.frame.core.still_fetches(block.pc, block.page)
     }
@@ -67,62 +66,82 @@ impl<B: DirectRam> Jit<B> {
         self.ended(bus, Flow::Refetch)
     }
 
-    /// A data TLB error at `ea`, with this ESR: where to go on.
-    #[inline]
+    /// A data TLB error at `ea`, with this ESR: where to go on. XER\[CA\] may be in the frame alone.
+    #[inline(always)]
     pub(crate) fn missed(&mut self, bus: &mut B, place: Place, ea: u32, cause: u32) -> usize {
-        let at = self.locate(place);
-        self.arrive(at.pc, at.since);
-        self.frame.core.data_tlb_error(ea, cause);
-        self.land(bus)
+        self.cache.stats.helped += 1;
+        let left = self.frame.left - i64::from(place.since());
+        let (pc, _) = self.cache.instruction(place.block(), place.index());
+        let msr = self.frame.core.begin_data_tlb_error(pc, self.limit.wrapping_sub(left as u64), ea, cause);
+        self.land::<false>(bus, msr, left)
     }
 
-    /// rfi in supervisor state: where to go on.
-    #[inline]
+    /// rfi in supervisor state: where to go on. XER\[CA\] may be in the frame alone.
+    #[inline(always)]
     pub(crate) fn return_from_interrupt(&mut self, bus: &mut B, place: Place) -> usize {
         self.cache.stats.helped += 1;
-        let before = self.limit.wrapping_sub(self.frame.left as u64) + u64::from(place.since());
-        self.frame.core.return_from_interrupt(before);
-        self.land(bus)
+        let left = self.frame.left - i64::from(place.since()) - 1;
+        let msr = self.frame.core.begin_return_from_interrupt(self.limit.wrapping_sub(left as u64));
+        self.land::<true>(bus, msr, left)
     }
 
-    /// As [`Jit::go_on`], where interrupts begin and end: what was found there before is remembered.
+    /// Goes on with this MSR, and with `left` instructions to the next look, where an interrupt begins or ends: as was found
+    /// there before, if that is remembered. `RETURN` if an interrupt ends.
     #[inline(always)]
-    fn land(&mut self, bus: &mut B) -> usize {
-        let at = self.spot();
-        let landing = self.landings[Landing::number(at.pc)];
-        if landing.at == at && self.path.is_none() && self.frame.core.pass(bus, self.limit) {
-            self.frame.left = self.limit.wrapping_sub(self.frame.core.retired_before()) as i64;
-            self.frame.data_table = landing.data_table;
-            self.frame.fetch_table = landing.fetch_table;
-            self.frame.jumps = landing.jumps;
-            return landing.host;
+    fn land<const RETURN: bool>(&mut self, bus: &mut B, msr: u32, left: i64) -> usize {
+        let core = &mut self.frame.core;
+        let landing = &self.landings[Landing::number(core.registers().pc)];
+        if !core.set_msr_as(msr, &landing.arrival) {
+            return self.land_in(bus, msr);
         }
+        if RETURN {
+            core.answer_missed();
+        }
+        let same =
+            landing.changes == self.cache.changes && (landing.overflow ^ core.registers().xer) & xer::SO == 0;
+        if !same || left <= 0 || !core.pass(bus) {
+            return self.land_anew(bus);
+        }
+        // Code that is translated runs only while neither is so.
+        debug_assert!(self.path.is_none() && !self.frame.core.needs_stepping());
+        self.frame.left = left;
+        self.frame.data_table = landing.data_table;
+        self.frame.fetch_table = landing.fetch_table;
+        self.frame.jumps = landing.jumps;
+        landing.host
+    }
+
+    /// As [`Jit::land`], where the selection must be found out.
+    #[inline(never)]
+    fn land_in(&mut self, bus: &mut B, msr: u32) -> usize {
+        self.frame.core.set_msr_anew(msr);
+        self.frame.core.answer_missed();
         self.land_anew(bus)
     }
 
+    /// Goes on as everywhere else, and remembers where.
     #[inline(never)]
     fn land_anew(&mut self, bus: &mut B) -> usize {
+        self.settle_carry();
+        self.frame.core.at_sampling_point();
         let pc = self.frame.core.registers().pc;
         let host = self.go_on(bus);
-        let at = self.spot();
-        if host != self.exit() && at.pc == pc {
+        let core = &self.frame.core;
+        if host != self.exit()
+            && core.registers().pc == pc
+            && let Some(arrival) = core.arrival()
+        {
             let frame = &self.frame;
-            let (data_table, fetch_table, jumps) = (frame.data_table, frame.fetch_table, frame.jumps);
-            self.landings[Landing::number(pc)] = Landing { at, host, data_table, fetch_table, jumps };
+            self.landings[Landing::number(pc)] = Landing {
+                arrival,
+                changes: self.cache.changes,
+                overflow: core.registers().xer,
+                host,
+                data_table: frame.data_table,
+                fetch_table: frame.fetch_table,
+                jumps: frame.jumps,
+            };
         }
         host
-    }
-
-    /// Where the core is.
-    #[inline(always)]
-    fn spot(&self) -> Spot {
-        let core = &self.frame.core;
-        Spot {
-            pc: core.registers().pc,
-            selected: core.selected(),
-            mode: Self::mode(core),
-            losses: core.losses(),
-            changes: self.cache.changes,
-        }
     }
 }

@@ -117,13 +117,10 @@ impl Translator<'_> {
         self.e.mov(RDX, rs);
         self.e.mov(RCX, ra);
         self.e.alu_imm(Alu::And, RCX, 63);
-        if op.rb() != 0 {
-            self.e.alu_imm(Alu::Or, RCX, (op.rb() as u32) << 8);
-        }
         self.forget();
         self.load_place(self.index, self.index - self.segment);
         let hole = self.e.call();
-        self.bind_far(hole, self.stubs.write_tlb);
+        self.bind_far(hole, self.stubs.write_tlb[op.rb()]);
         true
     }
 
