@@ -156,7 +156,8 @@ fn describe(stats: &JitStats) -> String {
          \x20 page became data   {}\n\
          \x20 memory was full    {} ({} times)\n\
          \x20 by the host        {}\n\
-         entered              {} times; {} instructions left to the core\n",
+         entered              {} times; {} instructions left to the core\n\
+         roaming              {} accesses of traces, which remember no page\n",
         stats.blocks,
         megabytes(stats.code_bytes),
         megabytes(CODE as u64),
@@ -173,5 +174,6 @@ fn describe(stats: &JitStats) -> String {
         stats.dropped_by_host,
         stats.entered,
         stats.helped,
+        stats.roaming,
     )
 }

@@ -99,7 +99,7 @@ const fn selection_slot(key: u32) -> usize {
 #[derive(Debug)]
 pub(crate) struct Mmu {
     shadow: Bookkeeping,
-    fast: Fast,
+    pub(crate) fast: Fast,
     /// Which of `selections` holds.
     pub(crate) now: u32,
     /// The parts in use: those of the selection, or the part that never matches while every access must be looked at.
@@ -139,6 +139,7 @@ impl Mmu {
                 code: Vec::new(),
                 limit: u64::MAX,
                 fetch_losses: 0,
+                data_losses: 0,
                 linear: None,
                 base: 0,
                 large: Vec::new(),

@@ -82,6 +82,10 @@ pub mod selection {
 /// [`EXT`](crate::bus::attention::EXT) in it and does nothing else; setting EE is the core's affair.
 pub const ATTENTION_MASK: usize = core::mem::offset_of!(Core, attention_mask);
 
+/// Offset in a [`Core`] of a `u32` that changes whenever words of the [`data_table`], other than 0, change: what was read from
+/// it for one context holds for as long as this stays.
+pub const DATA_LOSSES: usize = core::mem::offset_of!(Core, mmu.fast.data_losses);
+
 /// What follows from PC, MSR, PID and the timers' registers where an interrupt begins or ends: remembered by engines, so that it
 /// need not be found out each time.
 #[derive(Clone, Copy, Debug)]
@@ -337,7 +341,7 @@ impl Core {
 
     /// Looks for the guest's TLB entry that translates a load or store at `ea` that the data table does not answer: for
     /// [`Core::refill`]. `Ok(None)` if there is none, so that the access is a data TLB error; `Err` if its semantics must tell.
-    #[allow(clippy::result_unit_err, reason = "There is nothing more to say")]
+    #[expect(clippy::result_unit_err, reason = "There is nothing more to say")]
     #[inline(always)]
     pub fn find_data(&mut self, ea: u32) -> Result<Option<u8>, ()> {
         self.mmu.find_data(&self.tlb, ea)

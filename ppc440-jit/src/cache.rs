@@ -5,10 +5,12 @@
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use crate::buffer::CodeMemory;
+use crate::frame::SLOTS;
 use crate::record::{Cause, Recorder, Shown};
-use crate::translate::Source;
+use crate::translate::{Source, Way};
 
 /// Words in a page.
 pub(crate) const WORDS: usize = 1024;
@@ -135,6 +137,8 @@ pub struct JitStats {
     pub entered: u64,
     /// Instructions that translated code left to the reference core.
     pub helped: u64,
+    /// Accesses of traces that went to another page so often that they do without remembering one.
+    pub roaming: u64,
 }
 
 pub(crate) struct Cache {
@@ -152,6 +156,8 @@ pub(crate) struct Cache {
     pages: Vec<Option<Box<Page>>>,
     /// One table a mode.
     pub(crate) jumps: Box<[JumpEntry]>,
+    /// By slot in use; that of a slot in front means nothing.
+    ways: Vec<Way>,
     /// Goes up when everything is dropped.
     pub(crate) generation: u32,
     /// Goes up whenever a block is not the one to go to any more.
@@ -178,6 +184,7 @@ impl Cache {
             pcs: Vec::new(),
             pages: Vec::new(),
             jumps: vec![JumpEntry::EMPTY; MODES * JUMPS].into_boxed_slice(),
+            ways: Vec::new(),
             generation: 0,
             changes: 0,
             stats: JitStats::default(),
@@ -241,7 +248,35 @@ impl Cache {
             at: self.next_offset(),
             page_ends: false,
             path: None,
+            slots: 0..0,
         }
+    }
+
+    /// Free slots for the pages of a trace.
+    pub(crate) fn free_slots(&self) -> Range<u32> {
+        self.ways.len() as u32..SLOTS as u32
+    }
+
+    /// `trace` has the first of the free slots, one for each of `ways`: which these are.
+    pub(crate) fn take_slots(&mut self, trace: u32, ways: &[Way]) -> Range<usize> {
+        let (first, at) = (self.ways.len(), self.blocks[trace as usize].at);
+        self.ways.extend(ways.iter().map(|way| Way { look: at + way.look, roams: at + way.roams }));
+        first..self.ways.len()
+    }
+
+    /// Slots in use.
+    pub(crate) fn slots(&self) -> usize {
+        self.ways.len()
+    }
+
+    /// The access that has this slot does without it from now on.
+    pub(crate) fn leave_slot(&mut self, slot: usize) {
+        const JUMP: u8 = 0xE9;
+        let Way { look, roams } = self.ways[slot];
+        self.stats.roaming += 1;
+        let distance = roams.wrapping_sub(look + 5);
+        let [a, b, c, d] = distance.to_le_bytes();
+        self.memory.write(look as usize, &[JUMP, a, b, c, d]);
     }
 
     /// Takes over a translation that was made for [`Cache::next_offset`] and for sites numbered from `sites.len()`.
@@ -501,6 +536,7 @@ impl Cache {
         self.pages.clear();
         self.jumps.fill(JumpEntry::EMPTY);
         self.used = self.fixed;
+        self.ways.clear();
         self.generation = self.generation.wrapping_add(1);
         self.stats.code_bytes = self.used as u64;
     }

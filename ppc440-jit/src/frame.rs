@@ -7,7 +7,7 @@ use core::mem::offset_of;
 use ppc440_core::bits::xer;
 use ppc440_core::core::Core;
 use ppc440_core::state::CpuState;
-use ppc440_core::translate::{ATTENTION_MASK, STATE_OFFSET, fetch_table, selection};
+use ppc440_core::translate::{ATTENTION_MASK, DATA_LOSSES, STATE_OFFSET, fetch_table, selection};
 
 use crate::cache::{JUMPS, JumpEntry};
 use crate::emit::{
@@ -51,6 +51,8 @@ pub(crate) struct Frame {
     pub(crate) first: [u32; 32],
     /// [`SPREAD`](crate::condition::SPREAD)
     pub(crate) spread: [u32; 256],
+    /// Pages that traces go to again and again.
+    pub(crate) slots: [Slot; SLOTS],
     /// The argument of the functions below.
     pub(crate) owner: *mut c_void,
     /// `fn(owner, place, handler) -> 0 or where to go on`; see [`Place`](crate::translate::Place).
@@ -77,6 +79,36 @@ pub(crate) struct Frame {
     pub(crate) wait: usize,
 }
 
+/// Slots that traces share out.
+pub(crate) const SLOTS: usize = 8192;
+
+/// A page that an access of a trace went to last. In front of the slots of a trace stands one that tells for which table they
+/// are: its address, and how many words that table had lost ([`DATA_LOSSES`]) when they were empty.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct Slot {
+    /// The word of the data table; or the table's address.
+    pub(crate) word: u64,
+    /// The page's effective address, or [`Slot::EMPTY`]; or the losses.
+    pub(crate) tag: u32,
+    /// How often the access went to another page.
+    pub(crate) turns: u32,
+}
+
+impl Slot {
+    /// No page: what a tag is compared with has the lowest three bits of an address and the number of a page, but not this.
+    pub(crate) const EMPTY: u32 = 0x800;
+    /// Slots that nobody has.
+    pub(crate) const FREE: Self = Self { word: 0, tag: Self::EMPTY, turns: 0 };
+}
+
+/// Where the fields of a slot lie: word, tag, turns.
+pub(crate) const fn slot_fields(slot: u32) -> [Mem; 3] {
+    let at = offset_of!(Frame, slots) + slot as usize * size_of::<Slot>();
+    let word = Mem::new(RBP, at as i32 - ANCHOR as i32);
+    [word, word.plus(offset_of!(Slot, tag) as i32), word.plus(offset_of!(Slot, turns) as i32)]
+}
+
 /// Where RBP points.
 pub(crate) const ANCHOR: usize = offset_of!(Frame, core) + STATE_OFFSET + BIAS as usize;
 
@@ -88,6 +120,7 @@ macro_rules! frame_field {
 
 pub(crate) const FETCH_TABLE: Mem = frame_field!(fetch_table);
 pub(crate) const DATA_TABLE: Mem = frame_field!(data_table);
+pub(crate) const DATA_LOSSES_FIELD: Mem = core_field(DATA_LOSSES);
 pub(crate) const ATTENTION_MASK_FIELD: Mem = core_field(ATTENTION_MASK);
 
 /// What lies in the core at `offset` from its beginning.

@@ -21,7 +21,7 @@ use crate::buffer::CodeMemory;
 use crate::cache::{Cache, JUMPS, JitStats};
 use crate::condition;
 use crate::enter;
-use crate::frame::{Frame, Stubs, fixed_code};
+use crate::frame::{Frame, SLOTS, Slot, Stubs, fixed_code};
 use crate::record::{Cause, Recorder, Recording};
 use crate::translate::{MOST, Place, Source, leaves, mode, translate};
 use hot::{HOT, Path};
@@ -110,6 +110,8 @@ pub struct Jit<B> {
     visits: Box<[Visits]>,
     cold: u8,
     landings: Box<[Landing; LANDINGS]>,
+    /// When the slots of the traces were judged last.
+    judged: u64,
 }
 
 /// Visits to a place: page and word.
@@ -162,6 +164,7 @@ impl<B: DirectRam> Jit<B> {
             float_word: 0,
             float_compared: 0,
             float_operands: [0; 3],
+            slots: [Slot::FREE; SLOTS],
             owner: core::ptr::null_mut(),
             call: entries.call,
             slow: entries.slow,
@@ -192,6 +195,7 @@ impl<B: DirectRam> Jit<B> {
             visits: vec![Visits { place: u32::MAX, times: 0, turns: 0 }; PLACES].into_boxed_slice(),
             cold: COLD,
             landings: Box::new([Landing::NONE; LANDINGS]),
+            judged: 0,
         }
     }
 

@@ -19,7 +19,7 @@ use iced_x86::{
 };
 use ppc440_core::state::CpuState;
 
-use crate::frame::{ANCHOR, BIAS, Frame, Stubs, fixed_code};
+use crate::frame::{ANCHOR, BIAS, Frame, SLOTS, Stubs, fixed_code};
 use crate::translate::{MOST, Source, mode, translate};
 
 /// Effective address of the snippets.
@@ -40,8 +40,18 @@ fn translated(words: &[u32], mode: u8, path: Option<&[u32]>) -> Vec<u8> {
     // Not what this host happens to have.
     (stubs.has_fma, stubs.has_movbe) = (true, true);
     assert!(words.len() < MOST);
-    let source =
-        Source { words, pc: PC, mode, page: 0x123, block: 0, first_site: 0, at: AT, page_ends: false, path };
+    let source = Source {
+        words,
+        pc: PC,
+        mode,
+        page: 0x123,
+        block: 0,
+        first_site: 0,
+        at: AT,
+        page_ends: false,
+        path,
+        slots: 0..SLOTS as u32,
+    };
     let made = translate(source, &stubs, &|_| HANDLER, true).expect("it can be translated");
     assert!(made.words <= words.len());
     made.code
@@ -91,7 +101,7 @@ fn rbp_name(displacement: i64) -> String {
         )* };
     }
     frame!(left 1 8 data_table 1 8 fetch_table 1 8 jumps 1 8 ram 1 8 cr 8 8 codes 16 8 spread 256 4 carry 1 4 float_word 1 4
-        float_compared 1 4 float_operands 3 8);
+        float_compared 1 4 float_operands 3 8 slots 8192 16);
     "core".into()
 }
 

@@ -7,13 +7,20 @@ use common::{PointerBus, code_memory};
 use ppc440_core::core::{Core, Stop};
 use ppc440_core::flat::FlatBus;
 use ppc440_core::state::CpuState;
-use ppc440_jit::Jit;
+use ppc440_jit::{Jit, JitStats};
 
 const CODE: u32 = 0x1000;
 const RAM: usize = 0x8000;
 
 /// Runs the program on both in slices of a length that shifts against every loop; returns the traces that were made.
 fn traces_of(program: &str) -> u64 {
+    let slices = [3001, 1500, 2048, 4099, 1031, 1999].into_iter().cycle().take(24);
+    run(program, slices, |_| ()).traces
+}
+
+/// Runs the program on both in `slices`, from a state that `setup` may change: every page of RAM is mapped by the entry of its
+/// number to itself.
+fn run(program: &str, slices: impl IntoIterator<Item = u64>, setup: impl Fn(&mut CpuState)) -> JitStats {
     let image = ppc440_asm::assemble(program, CODE).expect("it assembles");
     let mut step_bus = FlatBus::new(RAM);
     step_bus.fill(CODE as usize, &image.bytes);
@@ -24,10 +31,11 @@ fn traces_of(program: &str) -> u64 {
         let at = page * 0x1000;
         state.tlb[page as usize] = mmu_core::TlbEntry { word0: at | 0x210, word1: at, word2: 0x7, tid: 0 };
     }
+    setup(&mut state);
     let mut jit = Jit::new(Core::new(&state, true), code_memory(1 << 20));
     jit.set_hot(1);
     let mut stepper = Core::new(&state, true);
-    for slice in [3001, 1500, 2048, 4099, 1031, 1999].into_iter().cycle().take(24) {
+    for slice in slices {
         let stopped = jit.run(&mut run_bus, slice);
         while stepper.retired() < jit.core().retired() {
             assert_eq!(stepper.step(&mut step_bus), None);
@@ -44,7 +52,7 @@ fn traces_of(program: &str) -> u64 {
             break;
         }
     }
-    jit.stats().traces
+    jit.stats()
 }
 
 #[test]
@@ -117,4 +125,60 @@ fn an_interrupt_comes_between_the_same_two_instructions_whatever_its_period() {
         ));
         assert!(traces > 0);
     }
+}
+
+/// A loop whose accesses go through two pages, on and off words, across the boundary, too.
+const WANDERER: &str = "li 3,32767\n rlwinm 3,3,2,0,29\n li 24,0x4000\nloop:\n\
+    addi 25,25,1021\n rlwinm 25,25,0,20,31\n add 26,24,25\n lwz 5,0(26)\n xor 14,14,5\n addi 27,26,1\n stw 25,4(27)\n\
+    lhzx 6,27,25\n add 15,15,6\n andi. 7,3,3\n beq skip\n addi 8,8,1\nskip:\n addic. 3,3,-1\n bne loop\n b .\n";
+
+#[test]
+fn accesses_that_go_from_page_to_page() {
+    assert!(traces_of(WANDERER) > 0);
+}
+
+#[test]
+fn accesses_that_roam_are_led_past_their_slots() {
+    let stats = run(WANDERER, [300_001; 4], |_| ());
+    assert!(stats.traces > 0 && stats.roaming > 0, "{stats:?}");
+    // All in one page, and aligned.
+    let steady = WANDERER.replace("25,25,0,20,31", "25,25,0,22,29").replace("27,26,1", "27,26,4");
+    let stats = run(&steady, [300_001; 4], |_| ());
+    assert!(stats.traces > 0 && stats.roaming == 0, "{stats:?}");
+}
+
+/// A loop that adds to a word in page 4 some times, again and again, with something else between.
+fn visits(between: &str) -> String {
+    format!(
+        "li 3,900\n li 21,4\n li 22,0x5000\n li 23,0x4000\n li 24,0x4000\nagain:\n li 7,12\n mtctr 7\n b loop\n nop\n\
+         loop:\n lwz 5,0(24)\n addi 5,5,3\n stw 5,0(24)\n andi. 6,21,3\n beq even\n addi 8,8,1\neven:\n bdnz loop\n\
+         {between}\n addic. 3,3,-1\n bne again\n b .\n"
+    )
+}
+
+#[test]
+fn a_page_that_is_mapped_elsewhere_between_two_visits() {
+    // Its entry leads to page 5, then to page 4 again.
+    assert!(traces_of(&visits("tlbwe 22,21,1\n mr 20,22\n mr 22,23\n mr 23,20\n isync")) > 0);
+}
+
+#[test]
+fn two_processes_with_different_pages_at_the_same_address() {
+    let program = visits("xori 20,20,3\n mtspr 48,20\n isync");
+    let slices = [3001, 1500, 2048, 4099, 1031, 1999].into_iter().cycle().take(24);
+    let stats = run(&program, slices, |state| {
+        (state.pid, state.gpr[20]) = (1, 1);
+        let entry = |pa, tid| mmu_core::TlbEntry { word0: 0x4210, word1: pa, word2: 0x7, tid };
+        (state.tlb[4], state.tlb[20]) = (entry(0x4000, 1), entry(0x5000, 2));
+    });
+    assert!(stats.traces > 0);
+}
+
+#[test]
+fn a_page_that_is_written_and_executed_in_turn() {
+    // The word that the loop adds to is an instruction, `addi 9,9,n`, and the next one returns.
+    let program = visits("bl code").replace("li 24,0x4000", "li 24,0x4000\n bl fill")
+        + "fill:\n lis 5,0x3929\n stw 5,0(24)\n lis 5,0x4E80\n ori 5,5,0x0020\n stw 5,4(24)\n blr\n\
+           code:\n mfspr 18,8\n mtctr 24\n bctrl\n mtspr 8,18\n blr\n";
+    assert!(traces_of(&program) > 0);
 }

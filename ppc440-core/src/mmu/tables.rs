@@ -75,11 +75,13 @@ impl FetchPart {
 
 /// The sink: what the shadow bookkeeping installs and drops.
 #[derive(Debug)]
-pub(super) struct Fast {
+pub(crate) struct Fast {
     pub(super) data: Box<[[DataEntry; DATA]; PARTS]>,
     pub(super) fetch: Box<[FetchPart; PARTS]>,
     /// Goes up whenever fetch translations are taken back.
     pub(super) fetch_losses: u32,
+    /// Likewise for data translations.
+    pub(crate) data_losses: u32,
     /// The parts in which something was installed since they were last emptied, one bit each.
     pub(super) used: u64,
     /// One bit a RAM page: decoded code of it is held.
@@ -142,6 +144,7 @@ impl Fast {
 
     /// Stores to the RAM page at `pa` are no longer translated; it can be reached only as the guest's TLB says.
     pub(super) fn protect(&mut self, tlb: &Tlb, pa: u64) {
+        self.data_losses = self.data_losses.wrapping_add(1);
         for index in 0..Tlb::<64>::ENTRIES as u8 {
             let entry = tlb.entry(index);
             let (Some(start), Some(size)) = (entry.page_start(), entry.size()) else { continue };
@@ -213,6 +216,7 @@ impl Fast {
 
     /// Forgets what was cut from `page`.
     pub(super) fn drop_pieces(&mut self, ctx: ContextId, page: &ShadowPage) {
+        self.data_losses = self.data_losses.wrapping_add(1);
         let context = usize::from(ctx.0);
         if let Some(linear) = &mut self.linear {
             linear.clear_range(context, page.ea.0 & !0xFFF, page.size.max(4096));
@@ -259,6 +263,7 @@ impl ShadowSink for Fast {
             return false;
         }
         let (context, tag) = (usize::from(ctx.0), ea.0 & !0xFFF);
+        self.data_losses = self.data_losses.wrapping_add(1);
         match &mut self.linear {
             Some(linear) => linear.clear(context, tag),
             None => {
@@ -282,6 +287,7 @@ impl ShadowSink for Fast {
     }
 
     fn drop_context(&mut self, ctx: ContextId) {
+        self.data_losses = self.data_losses.wrapping_add(1);
         self.fetch_losses = self.fetch_losses.wrapping_add(1);
         self.large.retain(|held| held.0 != ctx);
         self.large_contexts &= !(1 << ctx.0);
@@ -297,6 +303,7 @@ impl ShadowSink for Fast {
     }
 
     fn drop_all(&mut self) {
+        self.data_losses = self.data_losses.wrapping_add(1);
         self.fetch_losses = self.fetch_losses.wrapping_add(1);
         self.large.clear();
         self.large_contexts = 0;

@@ -6,12 +6,19 @@ use alloc::vec::Vec;
 
 use super::{BLOCK_BYTES, DirectRam, Jit};
 use crate::enter;
+use crate::frame::Slot;
 use crate::translate::{MOST, Place, Source, traceable, translate};
 
 /// So often the guest must be seen at a block before a trace is made from there...
 pub(super) const HOT: u8 = 4;
 /// ...and so often that is tried.
 const TRIES: u8 = 4;
+
+/// After so many instructions the slots of all traces are judged...
+const JUDGED_AFTER: u64 = 1 << 19;
+/// ...and an access roams if it went to another page more than once in so many.
+const ROAMS: u64 = 256;
+
 /// A way through the guest's code, within a page.
 pub(super) struct Path {
     page: u32,
@@ -25,6 +32,7 @@ impl<B: DirectRam> Jit<B> {
     #[inline(never)]
     pub(super) fn heat(&mut self, page: u32, pc: u32, mode: u8) -> bool {
         let Some(block) = self.cache.find(page, pc, mode) else { return false };
+        self.judge_slots();
         if !self.inline || self.cache.is_trace(block) {
             return false;
         }
@@ -37,6 +45,22 @@ impl<B: DirectRam> Jit<B> {
         block.tries += 1;
         self.path = Some(Path { page, mode, pcs: Vec::new(), words: Vec::new() });
         true
+    }
+
+    /// From time to time: accesses of traces that went to other pages too often do without their slots from now on.
+    fn judge_slots(&mut self) {
+        let retired = self.frame.core.retired();
+        let since = retired.wrapping_sub(self.judged);
+        if since < JUDGED_AFTER {
+            return;
+        }
+        self.judged = retired;
+        for slot in 0..self.cache.slots() {
+            let turns = core::mem::take(&mut self.frame.slots[slot].turns);
+            if u64::from(turns) > since / ROAMS {
+                self.cache.leave_slot(slot);
+            }
+        }
     }
 
     /// The guest comes to the next instruction of the way that is written down. True if that ends it.
@@ -89,10 +113,15 @@ impl<B: DirectRam> Jit<B> {
         if self.cache.is_trace(block) || self.cache.blocks.len() > Place::LAST_BLOCK as usize {
             return;
         }
-        let source = Source { path: Some(pcs), ..self.cache.source(words, pc, mode, page) };
+        let slots = self.cache.free_slots();
+        let source = Source { path: Some(pcs), slots, ..self.cache.source(words, pc, mode, page) };
         let Some(made) = translate(source, &self.stubs, &enter::handler::<B>, true) else { return };
         let trace = self.cache.add(pc, page, mode, words, &made.code, &made.sites);
         self.cache.stand_for(trace, block, pcs, &made.fallbacks);
+        for slot in self.cache.take_slots(trace, &made.ways) {
+            // It may have been another trace's, before everything was dropped.
+            self.frame.slots[slot] = Slot::FREE;
+        }
         self.cache.remember_jump(trace);
     }
 }

@@ -155,8 +155,16 @@ impl Translator<'_> {
 
     /// RAX <- the host address of the `span` bytes at effective address EAX, else goes the slow way.
     pub(super) fn look_up(&mut self, span: u32, store: bool, slow: &mut Slow) {
-        slow.crossing = self.within_page(RAX, span, &mut slow.holes);
-        self.translate_address(RAX, store, &mut slow.holes);
+        self.find_host(RAX, span, store, slow);
+    }
+
+    /// `at` <- the host address of the `span` bytes at the effective address in it, else goes the slow way.
+    fn find_host(&mut self, at: Reg, span: u32, store: bool, slow: &mut Slow) {
+        slow.turned = self.same_page(at, span, store);
+        if slow.turned.is_none() {
+            slow.crossing = self.within_page(at, span, &mut slow.holes);
+            self.translate_address(at, store, &mut slow.holes);
+        }
     }
 
     /// Jumps away if the `span` bytes at the effective address in `at` may lie in two pages.
@@ -165,7 +173,7 @@ impl Translator<'_> {
     /// if at & (span - 1) look closer, out of line   (2, 4, 8 bytes)
     /// if (at & 4095) > 4096 - span give up          (other lengths, but one)
     /// ```
-    fn within_page(&mut self, at: Reg, span: u32, holes: &mut Holes) -> Option<Crossing> {
+    pub(super) fn within_page(&mut self, at: Reg, span: u32, holes: &mut Holes) -> Option<Crossing> {
         if matches!(span, 2 | 4 | 8) {
             self.e.test_low(at, span as u8 - 1);
             let hole = self.e.jump_if(Cond::NotEqual);
@@ -200,7 +208,7 @@ impl Translator<'_> {
     /// ```text
     /// at -= table[at >> 12]; if it did not borrow give up
     /// ```
-    fn translate_address(&mut self, at: Reg, store: bool, holes: &mut Holes) {
+    pub(super) fn translate_address(&mut self, at: Reg, store: bool, holes: &mut Holes) {
         self.e.mov(RCX, at);
         self.e.shift_imm(Shift::Shr, RCX, 12);
         let table = if store { data_table::STORES as i32 } else { 0 };
@@ -211,8 +219,7 @@ impl Translator<'_> {
     /// Emits `probe`.
     fn probe(&mut self, probe: &Probe, slow: &mut Slow) {
         self.sum(probe.host, probe.base, probe.index, probe.offset);
-        slow.crossing = self.within_page(probe.host, probe.span, &mut slow.holes);
-        self.translate_address(probe.host, probe.store, &mut slow.holes);
+        self.find_host(probe.host, probe.span, probe.store, slow);
     }
 
     /// Calls the core for an access; the carry flag tells whether to try it again.

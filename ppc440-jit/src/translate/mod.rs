@@ -15,12 +15,14 @@ mod float;
 mod integer;
 mod loops;
 mod memory;
+mod pages;
 mod regs;
 mod system;
 mod trace;
 
 use alloc::vec::Vec;
 use core::mem::offset_of;
+use core::ops::Range;
 
 use ppc440_core::op::Op;
 use ppc440_core::state::CpuState;
@@ -30,6 +32,7 @@ use crate::emit::{Alu, Cond, Emitter, Hole, Mem, R12, RAX, RBP, RCX, Reg};
 use crate::frame::{self, Stubs};
 pub(crate) use access::AccessKind;
 use memory::Windows;
+pub(crate) use pages::Way;
 pub(crate) use regs::FIXED;
 use regs::{Guest, Held, Regs};
 pub(crate) use trace::traceable;
@@ -60,7 +63,7 @@ macro_rules! field {
 pub(crate) use field;
 
 /// What is translated.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Source<'a> {
     /// From the first instruction on, [`MOST`] at most, not beyond its page.
     pub(crate) words: &'a [u32],
@@ -80,6 +83,8 @@ pub(crate) struct Source<'a> {
     /// The words are those of a [trace](trace): their effective addresses, in the order of execution; after the last one
     /// comes the first.
     pub(crate) path: Option<&'a [u32]>,
+    /// Slots that a trace may have.
+    pub(crate) slots: Range<u32>,
 }
 
 /// A block's code.
@@ -90,6 +95,8 @@ pub(crate) struct Translation {
     pub(crate) words: usize,
     /// Of a trace: the sites that lead to the block that it stands for.
     pub(crate) fallbacks: Vec<u32>,
+    /// Of a trace: one for each slot that it took.
+    pub(crate) ways: Vec<Way>,
 }
 
 /// An instruction of a block, and how many come before it that R12 does not count yet: one number, so that code out of
@@ -139,6 +146,8 @@ struct Slow {
     holes: Holes,
     /// An access that is not aligned comes here first.
     crossing: Option<memory::Crossing>,
+    /// An access to another page than the last time comes here first.
+    turned: Option<pages::Turned>,
     /// A plain load or store.
     access: Option<memory::PlainAccess>,
     /// Where to go on.
@@ -204,6 +213,7 @@ pub(crate) struct Translator<'a> {
     /// Of a trace: host registers that hold another guest register than elsewhere.
     swaps: Vec<trace::Swap>,
     fallbacks: Vec<u32>,
+    pages: pages::Pages,
     /// The trace has something that traces do not have.
     failed: bool,
     inline: bool,
@@ -232,19 +242,21 @@ pub(crate) fn translate(
         repeats: None,
         swaps: Vec::new(),
         fallbacks: Vec::new(),
+        pages: pages::Pages::default(),
         failed: false,
         inline,
     };
     t.e.code.reserve(1024);
-    if source.path.is_some() {
+    if t.source.path.is_some() {
         t.begin_trace();
     } else if inline {
         t.begin_loop();
     }
     let words = t.block();
     t.out_of_line();
-    let Translator { e, sites, fallbacks, .. } = t;
-    (!t.failed).then_some(Translation { code: e.code, sites, words, fallbacks })
+    t.empty_slots();
+    let Translator { e, sites, fallbacks, pages, .. } = t;
+    (!t.failed).then_some(Translation { code: e.code, sites, words, fallbacks, ways: pages.ways })
 }
 
 impl Translator<'_> {
@@ -446,6 +458,7 @@ impl Translator<'_> {
         Slow {
             holes: Holes::default(),
             crossing: None,
+            turned: None,
             access: None,
             resume: 0,
             index: self.index,
@@ -543,9 +556,12 @@ impl Translator<'_> {
 
     /// Emits what stands behind the block: slow ways, and ways out of its middle.
     fn out_of_line(&mut self) {
-        for slow in core::mem::take(&mut self.slow) {
+        for mut slow in core::mem::take(&mut self.slow) {
             if let Some(crossing) = slow.crossing {
                 self.look_closer(crossing);
+            }
+            if let Some(turned) = slow.turned {
+                self.turn(turned, &mut slow.holes);
             }
             for hole in slow.holes.iter() {
                 self.e.bind_here(hole);

@@ -50,6 +50,7 @@ impl Translator<'_> {
 
     /// ```text
     /// if R12 <= instructions go on in the block
+    /// empty the slots, if they are not for this table as it is
     /// exchange registers; read what is used most
     /// start:
     /// ```
@@ -58,6 +59,7 @@ impl Translator<'_> {
         let enough = self.e.jump_if(Cond::Greater);
         self.fall_back();
         self.e.bind_here(enough);
+        self.begin_pages();
         let (mut uses, accesses) = self.uses(self.source.words);
         let fixed = share_out(&mut uses);
         for ((host, mine), (_, other)) in fixed.into_iter().zip(standard()) {

@@ -1,0 +1,172 @@
+//! Pages that the accesses of a trace go to again and again. Each access of a trace has a *slot* with the page that it went to
+//! last and that page's word of the data table. If it goes there again, its host address does not wait for a look into
+//! the table at a place that depends on the address: seven cycles less for whoever waits for what is loaded.
+//!
+//! Some accesses roam: they go to another page most times, and would only pay for looking into the slot first. The driver counts,
+//! and leads those past their slots.
+//!
+//! What is in the slots of a trace is from one table, and is forgotten when a trace begins and the table is another one, or has
+//! lost anything meanwhile. Within a trace no word of the table is lost: what could do that ends it.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use ppc440_core::translate::data_table;
+
+use super::{Holes, Translator};
+use crate::emit::{Alu, Cond, Hole, Mem, R15, RAX, RCX, RDX, Reg, Shift};
+use crate::frame::{self, Slot, slot_fields};
+
+/// Most slots of a trace, with the one in front.
+const MOST: usize = 32;
+
+/// The slots of a trace.
+#[derive(Debug, Default)]
+pub(super) struct Pages {
+    /// The one in front; `None` without slots.
+    front: Option<u32>,
+    /// Jumps to where they are emptied, and where that goes on.
+    stale: [Option<Hole>; 2],
+    begin: usize,
+    /// By slot, from the one in front on, whose means nothing.
+    pub(super) ways: Vec<Way>,
+}
+
+/// Two offsets in the code of a trace: where an access looks into its slot, and where it shall go instead if it roams.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Way {
+    pub(crate) look: u32,
+    pub(crate) roams: u32,
+}
+
+/// An access that does not go where it went last.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turned {
+    /// Where it looks into its slot.
+    look: usize,
+    hole: Hole,
+    /// Where it goes on with the host address.
+    resume: usize,
+    /// Its effective address.
+    at: Reg,
+    span: u32,
+    store: bool,
+    slot: u32,
+}
+
+impl Translator<'_> {
+    /// Emptied slots, unless they are for this table as it is now.
+    ///
+    /// ```text
+    /// if front.word != R15 or front.tag != losses empty the slots, out of line
+    /// ```
+    pub(super) fn begin_pages(&mut self) {
+        if self.source.slots.len() < MOST {
+            return;
+        }
+        let front = self.source.slots.start;
+        let [table, losses, _] = slot_fields(front);
+        self.e.alu64_mem(Alu::Cmp, R15, table);
+        let other = self.e.jump_if(Cond::NotEqual);
+        self.e.load(RAX, frame::DATA_LOSSES_FIELD);
+        self.e.alu_mem(Alu::Cmp, RAX, losses);
+        let lost = self.e.jump_if(Cond::NotEqual);
+        self.pages = Pages {
+            front: Some(front),
+            stale: [Some(other), Some(lost)],
+            begin: self.e.here(),
+            ways: vec![Way::default()],
+        };
+    }
+
+    /// The other half of [`Translator::begin_pages`], out of line.
+    pub(super) fn empty_slots(&mut self) {
+        let Some(front) = self.pages.front else { return };
+        for hole in self.pages.stale.into_iter().flatten() {
+            self.e.bind_here(hole);
+        }
+        let [table, losses, _] = slot_fields(front);
+        self.e.store64(table, R15);
+        self.e.load(RAX, frame::DATA_LOSSES_FIELD);
+        self.e.store(losses, RAX);
+        for slot in front + 1..front + self.pages.ways.len() as u32 {
+            self.e.store_imm(slot_fields(slot)[1], Slot::EMPTY);
+        }
+        let back = self.e.jump();
+        self.e.bind(back, self.pages.begin);
+    }
+
+    /// `at` <- the host address of the `span` bytes at the effective address in it, if they are aligned and lie in the page
+    /// where this access went last. `None`, with nothing emitted, if it has no slot.
+    ///
+    /// ```text
+    /// if at & (~4095 | span - 1) != slot.tag look for the page, out of line
+    /// at -= slot.word
+    /// ```
+    pub(super) fn same_page(&mut self, at: Reg, span: u32, store: bool) -> Option<Turned> {
+        let front = self.pages.front?;
+        if self.pages.ways.len() == MOST || !matches!(span, 1 | 2 | 4 | 8) {
+            return None;
+        }
+        let slot = front + self.pages.ways.len() as u32;
+        self.pages.ways.push(Way::default());
+        let [word, tag, _] = slot_fields(slot);
+        let look = self.e.here();
+        self.e.mov(RCX, at);
+        self.e.alu_imm(Alu::And, RCX, !0xFFF | (span - 1));
+        self.e.alu_mem(Alu::Cmp, RCX, tag);
+        let hole = self.e.jump_if(Cond::NotEqual);
+        self.e.alu64_mem(Alu::Sub, at, word);
+        Some(Turned { look, hole, resume: self.e.here(), at, span, store, slot })
+    }
+
+    /// Out of line: finds the page in the table. What crosses pages, or is not in the table, goes on behind this with its effective
+    /// address where it was.
+    ///
+    /// ```text
+    /// if ((at + span - 1) ^ at) & ~4095 != 0 give up
+    /// RDX = table[at >> 12]; if RDX = 0 give up
+    /// slot = at & ~4095, RDX; slot.turns += 1; at -= RDX; go back
+    /// ```
+    /// An access that roams comes to the other half instead of looking into its slot:
+    /// ```text
+    /// if ((at + span - 1) ^ at) & ~4095 != 0 give up
+    /// at -= table[at >> 12]; if it did not borrow give up; go back
+    /// ```
+    pub(super) fn turn(&mut self, turned: Turned, holes: &mut Holes) {
+        let Turned { look, hole, resume, at, span, store, slot } = turned;
+        let [word, tag, turns] = slot_fields(slot);
+        self.e.bind_here(hole);
+        if span > 1 {
+            self.e.lea(RDX, Mem::new(at, span as i32 - 1));
+            self.e.alu(Alu::Xor, RDX, at);
+            self.e.test_imm(RDX, !0xFFF);
+            holes.push(self.e.jump_if(Cond::NotEqual));
+        }
+        self.e.mov(RCX, at);
+        self.e.shift_imm(Shift::Shr, RCX, 12);
+        let table = if store { data_table::STORES as i32 } else { 0 };
+        self.e.load64(RDX, Mem::indexed(R15, RCX, 3, table));
+        self.e.test64(RDX, RDX);
+        holes.push(self.e.jump_if(Cond::Equal));
+        self.e.shift_imm(Shift::Shl, RCX, 12);
+        self.e.store(tag, RCX);
+        self.e.store64(word, RDX);
+        self.e.alu_mem_imm(false, Alu::Add, turns, 1);
+        self.e.alu64(Alu::Sub, at, RDX);
+        let back = self.e.jump();
+        self.e.bind(back, resume);
+        let roams = self.e.here();
+        let crossing = self.within_page(at, span, holes);
+        self.translate_address(at, store, holes);
+        let back = self.e.jump();
+        self.e.bind(back, resume);
+        if let Some(crossing) = crossing {
+            self.look_closer(crossing);
+            holes.push(self.e.jump());
+        }
+        if let Some(front) = self.pages.front {
+            self.pages.ways[(slot - front) as usize] = Way { look: look as u32, roams: roams as u32 };
+        }
+    }
+}
