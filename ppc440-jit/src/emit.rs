@@ -266,6 +266,11 @@ impl Emitter {
         self.rm(0, false, &[0xC7], 0, to, None);
         self.word(value);
     }
+    /// The immediate is sign extended.
+    pub(crate) fn store64_imm(&mut self, to: Mem, value: i32) {
+        self.rm(0, true, &[0xC7], 0, to, None);
+        self.word(value as u32);
+    }
     pub(crate) fn load_zx8(&mut self, to: Reg, from: Mem) {
         self.rm(0, false, &[0x0F, 0xB6], to.0, from, None);
     }

@@ -83,30 +83,31 @@ pub(crate) struct Frame {
 pub(crate) const SLOTS: usize = 8192;
 
 /// A page that an access of a trace went to last. In front of the slots of a trace stands one that tells for which table they
-/// are: its address, and how many words that table had lost ([`DATA_LOSSES`]) when they were empty.
+/// are: its address as `host`, and how many words that table had lost ([`DATA_LOSSES`]) when they were empty as the lower half
+/// of `page`.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(crate) struct Slot {
-    /// The word of the data table; or the table's address.
-    pub(crate) word: u64,
-    /// The page's effective address, or [`Slot::EMPTY`]; or the losses.
-    pub(crate) tag: u32,
+    /// The page's effective address, or [`Slot::EMPTY`].
+    pub(crate) page: i64,
+    /// Its host address.
+    pub(crate) host: u64,
     /// How often the access went to another page.
     pub(crate) turns: u32,
 }
 
 impl Slot {
-    /// No page: what a tag is compared with has the lowest three bits of an address and the number of a page, but not this.
-    pub(crate) const EMPTY: u32 = 0x800;
-    /// Slots that nobody has.
-    pub(crate) const FREE: Self = Self { word: 0, tag: Self::EMPTY, turns: 0 };
+    /// No page: far below all.
+    pub(crate) const EMPTY: i64 = -1 << 31;
+    /// A slot that nobody has.
+    pub(crate) const FREE: Self = Self { page: Self::EMPTY, host: 0, turns: 0 };
 }
 
-/// Where the fields of a slot lie: word, tag, turns.
+/// Where the fields of a slot lie: page, host, turns.
 pub(crate) const fn slot_fields(slot: u32) -> [Mem; 3] {
     let at = offset_of!(Frame, slots) + slot as usize * size_of::<Slot>();
-    let word = Mem::new(RBP, at as i32 - ANCHOR as i32);
-    [word, word.plus(offset_of!(Slot, tag) as i32), word.plus(offset_of!(Slot, turns) as i32)]
+    let page = Mem::new(RBP, at as i32 - ANCHOR as i32);
+    [page, page.plus(offset_of!(Slot, host) as i32), page.plus(offset_of!(Slot, turns) as i32)]
 }
 
 /// Where RBP points.

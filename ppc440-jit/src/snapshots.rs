@@ -101,7 +101,7 @@ fn rbp_name(displacement: i64) -> String {
         )* };
     }
     frame!(left 1 8 data_table 1 8 fetch_table 1 8 jumps 1 8 ram 1 8 cr 8 8 codes 16 8 spread 256 4 carry 1 4 float_word 1 4
-        float_compared 1 4 float_operands 3 8 slots 8192 16);
+        float_compared 1 4 float_operands 3 8 slots 8192 24);
     "core".into()
 }
 

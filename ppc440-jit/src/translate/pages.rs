@@ -58,14 +58,14 @@ impl Translator<'_> {
     /// Emptied slots, unless they are for this table as it is now.
     ///
     /// ```text
-    /// if front.word != R15 or front.tag != losses empty the slots, out of line
+    /// if front.host != R15 or front.page != losses empty the slots, out of line
     /// ```
     pub(super) fn begin_pages(&mut self) {
         if self.source.slots.len() < MOST {
             return;
         }
         let front = self.source.slots.start;
-        let [table, losses, _] = slot_fields(front);
+        let [losses, table, _] = slot_fields(front);
         self.e.alu64_mem(Alu::Cmp, R15, table);
         let other = self.e.jump_if(Cond::NotEqual);
         self.e.load(RAX, frame::DATA_LOSSES_FIELD);
@@ -85,38 +85,37 @@ impl Translator<'_> {
         for hole in self.pages.stale.into_iter().flatten() {
             self.e.bind_here(hole);
         }
-        let [table, losses, _] = slot_fields(front);
+        let [losses, table, _] = slot_fields(front);
         self.e.store64(table, R15);
         self.e.load(RAX, frame::DATA_LOSSES_FIELD);
         self.e.store(losses, RAX);
         for slot in front + 1..front + self.pages.ways.len() as u32 {
-            self.e.store_imm(slot_fields(slot)[1], Slot::EMPTY);
+            self.e.store64_imm(slot_fields(slot)[0], Slot::EMPTY as i32);
         }
         let back = self.e.jump();
         self.e.bind(back, self.pages.begin);
     }
 
-    /// `at` <- the host address of the `span` bytes at the effective address in it, if they are aligned and lie in the page
-    /// where this access went last. `None`, with nothing emitted, if it has no slot.
+    /// `at` <- the host address of the `span` bytes at the effective address in it, if they lie in the page where this access
+    /// went last. `None`, with nothing emitted, if it has no slot.
     ///
     /// ```text
-    /// if at & (~4095 | span - 1) != slot.tag look for the page, out of line
-    /// at -= slot.word
+    /// at -= slot.page; if at > 4096 - span look for the page, out of line
+    /// at += slot.host
     /// ```
     pub(super) fn same_page(&mut self, at: Reg, span: u32, store: bool) -> Option<Turned> {
         let front = self.pages.front?;
-        if self.pages.ways.len() == MOST || !matches!(span, 1 | 2 | 4 | 8) {
+        if self.pages.ways.len() == MOST {
             return None;
         }
         let slot = front + self.pages.ways.len() as u32;
         self.pages.ways.push(Way::default());
-        let [word, tag, _] = slot_fields(slot);
+        let [page, host, _] = slot_fields(slot);
         let look = self.e.here();
-        self.e.mov(RCX, at);
-        self.e.alu_imm(Alu::And, RCX, !0xFFF | (span - 1));
-        self.e.alu_mem(Alu::Cmp, RCX, tag);
-        let hole = self.e.jump_if(Cond::NotEqual);
-        self.e.alu64_mem(Alu::Sub, at, word);
+        self.e.alu64_mem(Alu::Sub, at, page);
+        self.e.alu64_imm(Alu::Cmp, at, 4096 - span);
+        let hole = self.e.jump_if(Cond::Above);
+        self.e.alu64_mem(Alu::Add, at, host);
         Some(Turned { look, hole, resume: self.e.here(), at, span, store, slot })
     }
 
@@ -124,9 +123,10 @@ impl Translator<'_> {
     /// address where it was.
     ///
     /// ```text
-    /// if ((at + span - 1) ^ at) & ~4095 != 0 give up
+    /// at += slot.page
+    /// RCX = at & ~4095; if at - RCX > 4096 - span give up
     /// RDX = table[at >> 12]; if RDX = 0 give up
-    /// slot = at & ~4095, RDX; slot.turns += 1; at -= RDX; go back
+    /// slot.page = RCX; slot.host = RCX - RDX; slot.turns += 1; at -= RDX; go back
     /// ```
     /// An access that roams comes to the other half instead of looking into its slot:
     /// ```text
@@ -135,23 +135,26 @@ impl Translator<'_> {
     /// ```
     pub(super) fn turn(&mut self, turned: Turned, holes: &mut Holes) {
         let Turned { look, hole, resume, at, span, store, slot } = turned;
-        let [word, tag, turns] = slot_fields(slot);
+        let [page, host, turns] = slot_fields(slot);
         self.e.bind_here(hole);
-        if span > 1 {
-            self.e.lea(RDX, Mem::new(at, span as i32 - 1));
-            self.e.alu(Alu::Xor, RDX, at);
-            self.e.test_imm(RDX, !0xFFF);
-            holes.push(self.e.jump_if(Cond::NotEqual));
-        }
+        self.e.alu64_mem(Alu::Add, at, page);
         self.e.mov(RCX, at);
-        self.e.shift_imm(Shift::Shr, RCX, 12);
+        self.e.alu_imm(Alu::And, RCX, !0xFFF);
+        if span > 1 {
+            self.e.mov(RDX, at);
+            self.e.alu(Alu::Sub, RDX, RCX);
+            self.e.alu_imm(Alu::Cmp, RDX, 4096 - span);
+            holes.push(self.e.jump_if(Cond::Above));
+        }
+        self.e.mov(RDX, at);
+        self.e.shift_imm(Shift::Shr, RDX, 12);
         let table = if store { data_table::STORES as i32 } else { 0 };
-        self.e.load64(RDX, Mem::indexed(R15, RCX, 3, table));
+        self.e.load64(RDX, Mem::indexed(R15, RDX, 3, table));
         self.e.test64(RDX, RDX);
         holes.push(self.e.jump_if(Cond::Equal));
-        self.e.shift_imm(Shift::Shl, RCX, 12);
-        self.e.store(tag, RCX);
-        self.e.store64(word, RDX);
+        self.e.store64(page, RCX);
+        self.e.alu64(Alu::Sub, RCX, RDX);
+        self.e.store64(host, RCX);
         self.e.alu_mem_imm(false, Alu::Add, turns, 1);
         self.e.alu64(Alu::Sub, at, RDX);
         let back = self.e.jump();
