@@ -52,6 +52,16 @@ pub struct DirectShadow<const N: usize = 64> {
     stats: Stats,
 }
 
+/// Offsets for [`layout`](crate::layout).
+pub(crate) mod offsets {
+    use super::DirectShadow;
+    use core::mem::offset_of;
+
+    pub(crate) const SETS: usize = offset_of!(DirectShadow, sets);
+    pub(crate) const TLB_WRITES: usize = offset_of!(DirectShadow, stats.tlb_writes);
+    pub(crate) const DROPS: usize = offset_of!(DirectShadow, stats.drops);
+}
+
 impl<const N: usize> DirectShadow<N> {
     /// Bookkeeping for a sink with `contexts` contexts (1 to 64).
     ///

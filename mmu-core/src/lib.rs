@@ -6,6 +6,7 @@ mod address;
 mod context;
 mod direct;
 mod entry;
+pub mod layout;
 pub mod policy;
 mod shadow;
 mod sink;

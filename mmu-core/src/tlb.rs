@@ -190,6 +190,21 @@ impl Default for Tlb {
     }
 }
 
+/// Offsets for [`layout`](crate::layout).
+pub(crate) mod offsets {
+    use super::{Tag, Tlb};
+    use core::mem::offset_of;
+
+    pub(crate) const ENTRIES: usize = offset_of!(Tlb, entries);
+    pub(crate) const TAGS: usize = offset_of!(Tlb, tags);
+    pub(crate) const TAG_SIZE: usize = size_of::<Tag>();
+    pub(crate) const TAG_KEY: usize = offset_of!(Tag, key);
+    pub(crate) const TAG_MASK: usize = offset_of!(Tag, mask);
+    pub(crate) const TAG_FRAME: usize = offset_of!(Tag, frame);
+    pub(crate) const TAG_WORD2: usize = offset_of!(Tag, word2);
+    pub(crate) const TAG_PAGE_SIZE: usize = offset_of!(Tag, size);
+}
+
 impl<const N: usize> Tlb<N> {
     /// The number of entries.
     pub const ENTRIES: usize = N;

@@ -36,10 +36,9 @@ mod tables;
 pub(crate) use bookkeeping::Bookkeeping;
 use linear::Linear;
 use tables::{
-    CODE_PAGES, CONTEXTS, DATA, DataEntry, Fast, FetchPart, INVALID, PARTS, SLOW, bits, data_slot,
-    fetch_slot, is_code,
+    CODE_PAGES, CONTEXTS, DATA, DataEntry, Fast, INVALID, PARTS, SLOW, bits, data_slot, fetch_slot, is_code,
 };
-pub(crate) use tables::{FETCH, FetchEntry, POOL};
+pub(crate) use tables::{FETCH, FetchEntry, FetchPart, POOL};
 
 /// A resolved translation, as much of it as the slow path needs.
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +97,7 @@ const fn selection_slot(key: u32) -> usize {
 /// The core's MMU: shadow bookkeeping, direct-mapped table and the current contexts.
 #[derive(Debug)]
 pub(crate) struct Mmu {
-    shadow: Bookkeeping,
+    pub(crate) shadow: Bookkeeping,
     pub(crate) fast: Fast,
     /// Which of `selections` holds.
     pub(crate) now: u32,
@@ -430,7 +429,7 @@ impl Mmu {
     /// books are not kept so that the engine may do this itself.
     #[inline(always)]
     pub(crate) fn find_data(&mut self, tlb: &Tlb, ea: u32) -> Result<Option<u8>, ()> {
-        let Bookkeeping::Direct(shadow) = &mut self.shadow else { return Err(()) };
+        let Some(shadow) = self.shadow.direct() else { return Err(()) };
         if self.parts.data as usize == SLOW {
             return Err(());
         }
@@ -442,7 +441,7 @@ impl Mmu {
     /// page, 4 KB of RAM in nobody's way, takes the shortest way.
     #[inline(always)]
     pub(crate) fn refill_from(&mut self, tlb: &Tlb, index: u8, ea: u32, store: bool) -> Refill {
-        let Bookkeeping::Direct(shadow) = &mut self.shadow else { return Refill::Other };
+        let Some(shadow) = self.shadow.direct() else { return Refill::Other };
         let Some(linear) = &mut self.fast.linear else { return Refill::Other };
         let part = self.parts.data as usize;
         let Selection { data_mode, data_context, .. } = &self.selections[self.now as usize % SELECTIONS];
@@ -542,7 +541,7 @@ impl Mmu {
 
     #[inline(always)]
     pub(crate) fn tlbwe(&mut self, tlb: &mut Tlb, index: u8, ws: u8, value: u32, stid: u8) {
-        if let Bookkeeping::Direct(shadow) = &mut self.shadow {
+        if let Some(shadow) = self.shadow.direct() {
             // What is recorded is in a pool.
             shadow.tlbwe(tlb, index, ws, value, stid, &mut self.fast);
         } else {
@@ -553,9 +552,9 @@ impl Mmu {
     /// The short way of [`Mmu::tlbwe`] for the most common writes. False, with nothing done, for every other.
     #[inline(always)]
     pub(crate) fn tlbwe_common(&mut self, tlb: &mut Tlb, index: u8, ws: u8, value: u32, stid: u8) -> bool {
-        match &mut self.shadow {
-            Bookkeeping::Direct(shadow) => shadow.tlbwe_common(tlb, index, ws, value, stid, &mut self.fast),
-            Bookkeeping::Pool(..) => false,
+        match self.shadow.direct() {
+            Some(shadow) => shadow.tlbwe_common(tlb, index, ws, value, stid, &mut self.fast),
+            None => false,
         }
     }
 

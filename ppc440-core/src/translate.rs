@@ -16,7 +16,7 @@ use crate::bus::Bus;
 use crate::core::{Core, Flow, Stop};
 use crate::exception::Interrupt;
 use crate::exec;
-use crate::mmu::{FETCH, FetchEntry, Refill, Selection, linear};
+use crate::mmu::{FETCH, FetchEntry, FetchPart, Refill, Selection, linear};
 use crate::op::Op;
 
 /// Where [`Core::registers`] begins in a [`Core`], in bytes.
@@ -81,6 +81,33 @@ pub mod selection {
 /// Offset in a [`Core`] of the `u32` with the attention bits that matter now. Clearing MSR\[EE\] clears
 /// [`EXT`](crate::bus::attention::EXT) in it and does nothing else; setting EE is the core's affair.
 pub const ATTENTION_MASK: usize = core::mem::offset_of!(Core, attention_mask);
+
+/// For engines that do tlbwe of words 1 and 2 in generated code, by the rules of [`mmu_core::layout`]: offsets in a [`Core`],
+/// and what there is to forget.
+///
+/// If the byte at [`POOLED`](tlb_writes::POOLED) is not 0, or if the page is larger than 4 KB, a context's bit is set at
+/// [`LARGE_CONTEXTS`](tlb_writes::LARGE_CONTEXTS), or the context fetches from the page, the core must do it. Else the page is
+/// forgotten by writing 0 to its two words in the context's part of the data table and by adding 1 to [`DATA_LOSSES`].
+pub mod tlb_writes {
+    use super::{Core, FetchPart};
+    use core::mem::offset_of;
+
+    /// The TLB.
+    pub const TLB: usize = offset_of!(Core, tlb);
+    /// The address of the books.
+    pub const BOOKS: usize = offset_of!(Core, mmu.shadow.direct);
+    /// A byte: they are not used.
+    pub const POOLED: usize = offset_of!(Core, mmu.shadow.pooled);
+    /// A `u64` with a bit for each context that has pages above 4 KB.
+    pub const LARGE_CONTEXTS: usize = offset_of!(Core, mmu.fast.large_contexts);
+    /// The address of what contexts fetch: for each context [`FETCH_PART`] bytes, in which the
+    /// [fetch table](super::fetch_table) begins at [`FETCH_TABLE`].
+    pub const FETCH: usize = offset_of!(Core, mmu.fast.fetch);
+    /// Bytes.
+    pub const FETCH_PART: usize = size_of::<FetchPart>();
+    /// Bytes.
+    pub const FETCH_TABLE: usize = offset_of!(FetchPart, entries);
+}
 
 /// Offset in a [`Core`] of a `u32` that changes whenever words of the [`data_table`], other than 0, change: what was read from
 /// it for one context holds for as long as this stays.

@@ -45,6 +45,10 @@ impl Mem {
     pub(crate) const fn plus(self, by: i32) -> Self {
         Self { disp: self.disp + by, ..self }
     }
+    /// With an index register, as it is.
+    pub(crate) const fn with_index(self, index: Reg) -> Self {
+        Self { index: Some((index, 0)), ..self }
+    }
     /// With an index register, scaled by 1 << `shift`.
     pub(crate) const fn indexed(base: Reg, index: Reg, shift: u8, disp: i32) -> Self {
         Self { base, index: Some((index, shift)), disp }
@@ -422,6 +426,13 @@ impl Emitter {
     }
     pub(crate) fn bsr(&mut self, to: Reg, from: Reg) {
         self.rr(0, false, &[0x0F, 0xBD], to.0, from.0, None);
+    }
+    pub(crate) fn bsf64(&mut self, to: Reg, from: Reg) {
+        self.rr(0, true, &[0x0F, 0xBC], to.0, from.0, None);
+    }
+    /// Carry <- bit `number` (modulo 64) of `reg`.
+    pub(crate) fn bit_test64(&mut self, reg: Reg, number: Reg) {
+        self.rr(0, true, &[0x0F, 0xA3], number.0, reg.0, None);
     }
     pub(crate) fn set(&mut self, cond: Cond, reg: Reg) {
         self.rr(0, false, &[0x0F, 0x90 | cond as u8], 0, reg.0, Some(reg.0));

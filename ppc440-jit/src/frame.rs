@@ -14,6 +14,7 @@ use crate::emit::{
     Alu, Cond, Emitter, Mem, R11, R12, R13, R14, R15, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, Reg, Shift, Xmm,
 };
 use crate::enter::AGAIN;
+use crate::tlbwe;
 use crate::translate::{FIXED, gpr_place, state};
 
 /// RBP points this far into the guest's registers.
@@ -31,6 +32,8 @@ pub(crate) struct Frame {
     pub(crate) fetch_table: *const u8,
     /// The jump cache of the current mode.
     pub(crate) jumps: *const JumpEntry,
+    /// All parts of the data table.
+    pub(crate) data_words: *const u64,
     /// Where the guest's physical address 0 lies.
     pub(crate) ram: *mut u8,
     /// CR by fields, see [`condition`](crate::condition); the core has it only while no translated code runs.
@@ -144,6 +147,8 @@ pub(crate) const fn cr_code(bits: Reg) -> Mem {
     Mem::indexed(RBP, bits, 3, offset_of!(Frame, codes) as i32 - ANCHOR as i32)
 }
 
+/// All parts of the data table.
+pub(crate) const DATA_WORDS: Mem = frame_field!(data_words);
 pub(crate) const RAM: Mem = frame_field!(ram);
 pub(crate) const CARRY: Mem = frame_field!(carry);
 pub(crate) const FLOAT_WORD: Mem = frame_field!(float_word);
@@ -174,7 +179,7 @@ pub(crate) struct Stubs {
     /// flag if the access shall be tried again.
     pub(crate) access: usize,
     /// By WS: called with a place in EAX, the value in EDX and the entry's number in ECX. Keeps the registers that always hold a
-    /// guest register.
+    /// guest register, and no others.
     pub(crate) write_tlb: [usize; 3],
     /// Jumped to with a place in EAX.
     pub(crate) return_from_interrupt: usize,
@@ -257,6 +262,11 @@ pub(crate) fn fixed_code() -> (alloc::vec::Vec<u8>, Stubs) {
     // Nothing of the guest's is looked at but what is passed, so only what the call may destroy is saved.
     for (ws, stub) in stubs.write_tlb.iter_mut().enumerate() {
         *stub = e.here();
+        if ws != 0 {
+            for hole in tlbwe::write_word(&mut e, ws) {
+                e.bind_here(hole);
+            }
+        }
         e.alu64_imm(Alu::Sub, RSP, 8);
         for (host, gpr) in FIXED.into_iter().filter(|(host, _)| !saved.contains(host)) {
             e.store(gpr_place(gpr), host);

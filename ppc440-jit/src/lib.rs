@@ -17,6 +17,7 @@ mod machine;
 mod record;
 #[cfg(test)]
 mod snapshots;
+mod tlbwe;
 mod translate;
 
 pub use buffer::CodeMemory;

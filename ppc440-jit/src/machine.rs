@@ -147,8 +147,10 @@ impl<B: DirectRam> Jit<B> {
         stubs.has_movbe = enter::has_movbe();
         cache.add_fixed(&code);
         let entries = enter::entries::<B>();
+        let data_words = core.data_table().as_ptr();
         let frame = Box::new(Frame {
             core,
+            data_words,
             left: 0,
             data_table: core::ptr::null(),
             fetch_table: core::ptr::null(),

@@ -17,17 +17,30 @@ type Pool = Shadow<Vec<Slot>, AnyPolicy>;
 
 /// The books.
 #[derive(Debug)]
-pub(crate) enum Bookkeeping {
-    Direct(Box<DirectShadow>),
-    Pool(Box<Pool>, ShadowPool),
+pub(crate) struct Bookkeeping {
+    /// They mean nothing while there is a pool.
+    pub(crate) direct: Box<DirectShadow>,
+    /// There is a pool. Not 0 or 1 in an `Option`, as translated code reads it.
+    pub(crate) pooled: bool,
+    pool: Option<(Box<Pool>, ShadowPool)>,
 }
 
 /// Both kinds have the same calls.
 macro_rules! either {
     ($books:expr, $shadow:ident => $call:expr) => {
-        match $books {
-            Bookkeeping::Direct($shadow) => $call,
-            Bookkeeping::Pool($shadow, _) => $call,
+        if let Some(($shadow, _)) = $books.pool.as_ref() {
+            $call
+        } else {
+            let $shadow = &$books.direct;
+            $call
+        }
+    };
+    (mut $books:expr, $shadow:ident => $call:expr) => {
+        if let Some(($shadow, _)) = $books.pool.as_mut() {
+            $call
+        } else {
+            let $shadow = &mut $books.direct;
+            $call
         }
     };
 }
@@ -35,21 +48,22 @@ macro_rules! either {
 impl Bookkeeping {
     /// Books for a sink with `contexts` contexts, 1 to 64.
     pub(crate) fn new(pool: Option<ShadowPool>, contexts: usize) -> Self {
-        match pool {
-            None => Self::Direct(Box::new(DirectShadow::new(contexts))),
-            Some(pool) => {
-                let pool = ShadowPool { pages: pool.pages.clamp(1, 65_535), ..pool };
-                let slots = vec![Slot::EMPTY; pool.pages];
-                Self::Pool(Box::new(Shadow::new(slots, contexts, pool.policy.into())), pool)
-            }
-        }
+        let pool = pool.map(|pool| {
+            let pool = ShadowPool { pages: pool.pages.clamp(1, 65_535), ..pool };
+            let slots = vec![Slot::EMPTY; pool.pages];
+            (Box::new(Shadow::new(slots, contexts, pool.policy.into())), pool)
+        });
+        Self { direct: Box::new(DirectShadow::new(contexts)), pooled: pool.is_some(), pool }
+    }
+
+    /// The books without a pool, if they are kept so.
+    #[inline(always)]
+    pub(crate) fn direct(&mut self) -> Option<&mut DirectShadow> {
+        if self.pooled { None } else { Some(&mut self.direct) }
     }
 
     pub(crate) fn pool(&self) -> Option<ShadowPool> {
-        match self {
-            Self::Direct(_) => None,
-            Self::Pool(_, pool) => Some(*pool),
-        }
+        self.pool.as_ref().map(|(_, pool)| *pool)
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -62,7 +76,7 @@ impl Bookkeeping {
 
     #[inline]
     pub(crate) fn context<K: ShadowSink>(&mut self, mode: Mode, sink: &mut K) -> ContextId {
-        either!(self, shadow => shadow.context(mode, sink))
+        either!(mut self, shadow => shadow.context(mode, sink))
     }
 
     #[inline]
@@ -75,7 +89,7 @@ impl Bookkeeping {
         access: Access,
         sink: &mut K,
     ) -> Result<ShadowPage, Fault> {
-        either!(self, shadow => shadow.fill(tlb, ctx, mode, ea, access, sink))
+        either!(mut self, shadow => shadow.fill(tlb, ctx, mode, ea, access, sink))
     }
 
     #[inline]
@@ -88,7 +102,7 @@ impl Bookkeeping {
         stid: u8,
         sink: &mut K,
     ) {
-        either!(self, shadow => shadow.tlbwe(tlb, index, ws, value, stid, sink));
+        either!(mut self, shadow => shadow.tlbwe(tlb, index, ws, value, stid, sink));
     }
 
     pub(crate) fn set_entry<K: ShadowSink>(
@@ -98,34 +112,28 @@ impl Bookkeeping {
         entry: TlbEntry,
         sink: &mut K,
     ) {
-        either!(self, shadow => shadow.set_entry(tlb, index, entry, sink));
+        either!(mut self, shadow => shadow.set_entry(tlb, index, entry, sink));
     }
 
     pub(crate) fn invalidate_all<K: ShadowSink>(&mut self, sink: &mut K) {
-        either!(self, shadow => shadow.invalidate_all(sink));
+        either!(mut self, shadow => shadow.invalidate_all(sink));
     }
 
     /// Tells the policy where the guest runs.
     #[inline]
     pub(crate) fn hint(&mut self, pc: u32, sp: u32) {
-        if let Self::Pool(shadow, _) = self {
+        if let Some((shadow, _)) = &mut self.pool {
             shadow.hint(EffectiveAddress(pc), EffectiveAddress(sp));
         }
     }
 
     /// The pool's shadows.
     pub(crate) fn pooled(&self) -> Vec<ShadowInfo> {
-        match self {
-            Self::Direct(_) => Vec::new(),
-            Self::Pool(shadow, _) => shadow.iter().collect(),
-        }
+        self.pool.as_ref().map_or_else(Vec::new, |(shadow, _)| shadow.iter().collect())
     }
 
     /// Without a pool: the contexts in which pages of guest entry `index` may be held.
     pub(crate) fn contexts_of(&self, index: u8) -> Vec<ContextId> {
-        match self {
-            Self::Direct(shadow) => shadow.contexts_of(index).collect(),
-            Self::Pool(..) => Vec::new(),
-        }
+        if self.pooled { Vec::new() } else { self.direct.contexts_of(index).collect() }
     }
 }

@@ -62,9 +62,9 @@ impl FetchEntry {
 /// contexts from competing for the same lines of the host's caches.
 #[derive(Clone, Debug)]
 #[repr(C)]
-pub(super) struct FetchPart {
+pub(crate) struct FetchPart {
     pub(super) _before: [u64; 24],
-    pub(super) entries: [FetchEntry; FETCH],
+    pub(crate) entries: [FetchEntry; FETCH],
     pub(super) _after: [u64; 16],
 }
 
@@ -77,7 +77,7 @@ impl FetchPart {
 #[derive(Debug)]
 pub(crate) struct Fast {
     pub(super) data: Box<[[DataEntry; DATA]; PARTS]>,
-    pub(super) fetch: Box<[FetchPart; PARTS]>,
+    pub(crate) fetch: Box<[FetchPart; PARTS]>,
     /// Goes up whenever fetch translations are taken back.
     pub(super) fetch_losses: u32,
     /// Likewise for data translations.
@@ -94,7 +94,7 @@ pub(crate) struct Fast {
     /// Guest pages above 4 KB that translations in the table were cut from, with their contexts.
     pub(super) large: Vec<(ContextId, ShadowPage)>,
     /// The contexts that occur in `large`, one bit each, perhaps with some that no longer do.
-    pub(super) large_contexts: u64,
+    pub(crate) large_contexts: u64,
     pub(super) recorder: Option<Box<Recorder>>,
 }
 
