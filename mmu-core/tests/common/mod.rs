@@ -228,15 +228,16 @@ impl ShadowSink for Recorder {
         self.dropped.push((ctx, *page));
     }
 
+    // Whose page it is, and so what of it `dropped` would have to say, is not known here.
     fn forget(&mut self, ctx: ContextId, ea: EffectiveAddress, size: u32) -> bool {
-        let same = |(c, page): &&(ContextId, ShadowPage)| (*c, page.ea, page.size) == (ctx, ea, size);
-        match self.held.iter().find(same).copied() {
-            Some((_, page)) if self.short => {
-                self.drop(ctx, &page);
-                true
-            }
-            _ => false,
+        let within = |page: &ShadowPage| {
+            let (first, last) = (page.ea.0, page.ea.0 + (page.size - 1));
+            first <= ea.0 + (size - 1) && ea.0 <= last
+        };
+        if self.short {
+            self.held.retain(|(c, page)| *c != ctx || !within(page));
         }
+        self.short
     }
 
     fn drop_context(&mut self, ctx: ContextId) {
