@@ -11,13 +11,13 @@ mod condition;
 mod emit;
 #[expect(unsafe_code, reason = "enters translated code and is called by it")]
 mod enter;
+mod fixed;
 mod frame;
 #[expect(unsafe_code, reason = "declares an unsafe trait")]
 mod machine;
 mod record;
 #[cfg(test)]
 mod snapshots;
-mod tlbwe;
 mod translate;
 
 pub use buffer::CodeMemory;

@@ -19,7 +19,8 @@ use iced_x86::{
 };
 use ppc440_core::state::CpuState;
 
-use crate::frame::{ANCHOR, BIAS, Frame, SLOTS, Stubs, fixed_code};
+use crate::fixed::{Stubs, fixed_code};
+use crate::frame::{ANCHOR, BIAS, Frame, SLOTS};
 use crate::translate::{MOST, Source, mode, translate};
 
 /// Effective address of the snippets.

@@ -29,7 +29,8 @@ use ppc440_core::state::CpuState;
 
 use crate::cache::NewSite;
 use crate::emit::{Alu, Cond, Emitter, Hole, Mem, R12, RAX, RBP, RCX, Reg};
-use crate::frame::{self, Stubs};
+use crate::fixed::Stubs;
+use crate::frame;
 pub(crate) use access::AccessKind;
 use memory::Windows;
 pub(crate) use pages::Way;

@@ -27,7 +27,7 @@ fn in_tlb(at: Reg, offset: usize) -> Mem {
 ///     losses += 1; R11 = books; R11.sets[ECX] = 0; R11.drops += 1
 /// write EDX to entry and tag; R11.writes += 1
 /// ```
-pub(crate) fn write_word(e: &mut Emitter, ws: usize) -> [Hole; 5] {
+pub(super) fn write_word(e: &mut Emitter, ws: usize) -> [Hole; 5] {
     let books = core_field(tlb_writes::BOOKS);
     e.load_zx8(R11, core_field(tlb_writes::POOLED));
     e.test(R11, R11);
