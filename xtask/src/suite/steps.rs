@@ -272,15 +272,22 @@ fn count_tests(output: &str) -> (usize, usize, usize) {
     sums
 }
 
-/// The names of failed tests, and where to read more.
+/// The names of failed tests, what cargo says of test binaries that died, and where to read more.
 fn first_failures(output: &str, log: &Path) -> String {
-    let names: Vec<&str> = output
-        .lines()
-        .filter_map(|line| line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED")))
-        .take(20)
-        .collect();
+    let names: Vec<&str> = output.lines().filter_map(failure).take(20).collect();
     let names = if names.is_empty() { "see its log".to_owned() } else { names.join(", ") };
     format!("{names} ({})", log.display())
+}
+
+/// What failed, if a line of a test run says it. A binary that dies has no line for the test that did it, but cargo tells
+/// its name and the signal.
+fn failure(line: &str) -> Option<&str> {
+    if let Some(test) = line.strip_prefix("test ") {
+        return test.strip_suffix(" ... FAILED");
+    }
+    let line = line.trim_start();
+    let died = line.starts_with("process didn't exit successfully") && line.contains("(signal:");
+    (died || line.starts_with("memory allocation of")).then_some(line)
 }
 
 #[cfg(test)]
@@ -314,5 +321,14 @@ mod tests {
     fn failed_tests_are_named() {
         let output = "test x::y ... FAILED\ntest z ... ok\n";
         assert_eq!(first_failures(output, Path::new("/l")), "x::y (/l)");
+    }
+
+    #[test]
+    fn a_test_binary_that_died_is_named() {
+        let died = "process didn't exit successfully: `emulator deps/board-1` (signal: 11, SIGSEGV: invalid memory reference)";
+        let output = format!(
+            "running 2 tests\ntest z ... ok\nerror: test failed, to rerun pass `-p board`\n\nCaused by:\n  {died}\n"
+        );
+        assert_eq!(first_failures(&output, Path::new("/l")), format!("{died} (/l)"));
     }
 }
