@@ -209,12 +209,6 @@ impl Mmu {
         (!self.bypass && !self.recording).then(|| (self.now, self.selection().key))
     }
 
-    /// The key of what is selected.
-    #[inline]
-    pub(crate) fn selected(&self) -> u32 {
-        self.selection().key
-    }
-
     /// Asks for contexts.
     #[inline(never)]
     fn select(&mut self, slot: usize, pid: u8, machine: u32, slow_data: bool) {
@@ -467,8 +461,8 @@ impl Mmu {
     }
 
     /// Answers a miss of the engine's table from the guest's TLB, if nothing else is to be done.
-    #[inline(never)]
-    pub(crate) fn refill(&mut self, tlb: &Tlb, ea: u32, store: bool) -> Refill {
+    #[inline(always)]
+    fn refill(&mut self, tlb: &Tlb, ea: u32, store: bool) -> Refill {
         match self.find_data(tlb, ea) {
             Ok(Some(index)) => self.refill_from(tlb, index, ea, store),
             Ok(None) => Refill::Missed,
@@ -490,7 +484,7 @@ impl Mmu {
     }
 
     /// Brings the page of a data access that will come into the table, if the guest's TLB has it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn anticipate(&mut self, tlb: &Tlb, ea: u32, access: Access) {
         if !self.bypass && !self.recording {
             // A fault is found again, and delivered, by the access itself.

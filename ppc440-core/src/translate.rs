@@ -255,27 +255,6 @@ impl Core {
         true
     }
 
-    /// Which contexts and modes are selected: the same number for the same, until [`Core::losses`] changes.
-    #[must_use]
-    #[inline]
-    pub fn selected(&self) -> u32 {
-        self.mmu.selected()
-    }
-
-    /// Goes up whenever fetch translations are taken back.
-    #[must_use]
-    #[inline]
-    pub fn losses(&self) -> u32 {
-        self.mmu.fetch_losses()
-    }
-
-    /// Instructions retired before `pc`, where everything is accounted.
-    #[must_use]
-    #[inline]
-    pub fn retired_before(&self) -> u64 {
-        self.retired
-    }
-
     /// At a sampling point at `pc`, with everything accounted: goes on without a look at clock and pins, if no pin is asserted
     /// and nothing else must be done first. False, with nothing done, if not. The clock is the caller's affair, and so is
     /// [`Core::needs_stepping`].
@@ -451,20 +430,6 @@ impl Core {
             losses,
             attention_mask,
         })
-    }
-
-    /// After a return from an interrupt: if it went to the access that missed the TLB last, its page is brought into the data
-    /// table before it comes again.
-    #[inline(always)]
-    pub fn answer_missed(&mut self) {
-        if let Some((pc, ea, store)) = self.missed
-            && pc == self.state.pc
-        {
-            self.missed = None;
-            if let Ok(Some(index)) = self.mmu.find_data(&self.tlb, ea) {
-                self.mmu.refill_from(&self.tlb, index, ea, store);
-            }
-        }
     }
 
     /// tlbwe in supervisor state: word `ws` (0 to 2) of entry `index` (modulo 64) <- `value`. False if a page may be fetched

@@ -94,9 +94,7 @@ pub(crate) fn fixed_code() -> (alloc::vec::Vec<u8>, Stubs) {
     stubs.access = e.here();
     e.alu64_imm(Alu::Sub, RSP, 8);
     store_kept(&mut e);
-    e.mov64(RSI, RAX);
-    e.load64(RDI, frame_field!(owner));
-    e.call_mem(frame_field!(access));
+    call_owner(&mut e, frame_field!(access));
     load_kept(&mut e);
     e.alu64_imm(Alu::Add, RSP, 8);
     e.test64(RAX, RAX);
@@ -113,6 +111,7 @@ pub(crate) fn fixed_code() -> (alloc::vec::Vec<u8>, Stubs) {
     e.jump_reg(RAX);
 
     // Nothing of the guest's is looked at but what is passed, so only what the call may destroy is saved.
+    let destroyed = || FIXED.into_iter().filter(|(host, _)| !saved.contains(host));
     for (ws, stub) in stubs.write_tlb.iter_mut().enumerate() {
         *stub = e.here();
         if ws != 0 {
@@ -121,13 +120,11 @@ pub(crate) fn fixed_code() -> (alloc::vec::Vec<u8>, Stubs) {
             }
         }
         e.alu64_imm(Alu::Sub, RSP, 8);
-        for (host, gpr) in FIXED.into_iter().filter(|(host, _)| !saved.contains(host)) {
+        for (host, gpr) in destroyed() {
             e.store(gpr_place(gpr), host);
         }
-        e.mov(RSI, RAX);
-        e.load64(RDI, frame_field!(owner));
-        e.call_mem(frame_field!(write_tlb).plus(8 * ws as i32));
-        for (host, gpr) in FIXED.into_iter().filter(|(host, _)| !saved.contains(host)) {
+        call_owner(&mut e, frame_field!(write_tlb).plus(8 * ws as i32));
+        for (host, gpr) in destroyed() {
             e.load(host, gpr_place(gpr));
         }
         e.alu64_imm(Alu::Add, RSP, 8);
@@ -142,9 +139,7 @@ pub(crate) fn fixed_code() -> (alloc::vec::Vec<u8>, Stubs) {
     // XER[CA] is the function's affair.
     stubs.return_from_interrupt = e.here();
     store_kept(&mut e);
-    e.mov(RSI, RAX);
-    e.load64(RDI, frame_field!(owner));
-    e.call_mem(frame_field!(return_from_interrupt));
+    call_owner(&mut e, frame_field!(return_from_interrupt));
     load_kept(&mut e);
     e.jump_reg(RAX);
 
@@ -191,12 +186,17 @@ pub(crate) fn fixed_code() -> (alloc::vec::Vec<u8>, Stubs) {
     (e.code, stubs)
 }
 
-/// Calls the function at `function` with the owner, EAX and RDX as its arguments, and goes where it says.
-fn ask(e: &mut Emitter, function: Mem) {
-    spill(e);
-    e.mov(RSI, RAX);
+/// Calls the function at `function` with the owner, RAX, RDX and RCX as its arguments.
+fn call_owner(e: &mut Emitter, function: Mem) {
+    e.mov64(RSI, RAX);
     e.load64(RDI, frame_field!(owner));
     e.call_mem(function);
+}
+
+/// Calls the function at `function` with the owner, RAX and RDX as its arguments, and goes where it says.
+fn ask(e: &mut Emitter, function: Mem) {
+    spill(e);
+    call_owner(e, function);
     reload(e);
     e.jump_reg(RAX);
 }
@@ -205,9 +205,7 @@ fn ask(e: &mut Emitter, function: Mem) {
 fn called(e: &mut Emitter, function: Mem) {
     e.alu64_imm(Alu::Sub, RSP, 8);
     spill(e);
-    e.mov(RSI, RAX);
-    e.load64(RDI, frame_field!(owner));
-    e.call_mem(function);
+    call_owner(e, function);
     reload(e);
     e.alu64_imm(Alu::Add, RSP, 8);
     e.test64(RAX, RAX);

@@ -302,15 +302,21 @@ impl Core {
         self.npc = pair[0] & !3;
         self.context_synchronize();
         self.set_msr(pair[1]);
-        if let Some((pc, ea, store)) = self.missed
-            && pc == self.npc
+        self.answer_missed(self.npc);
+        Flow::Context
+    }
+
+    /// After a return from an interrupt to `pc`: an instruction that missed the TLB there comes again, and will want what the
+    /// guest's handler has just put into it.
+    #[inline(always)]
+    pub fn answer_missed(&mut self, pc: u32) {
+        if let Some((missed, ea, store)) = self.missed
+            && missed == pc
         {
-            // The instruction that missed comes again, and will want what the guest's handler has just put into the TLB.
             self.missed = None;
             let access = if store { Access::Store } else { Access::Load };
             self.mmu.anticipate(&self.tlb, ea, access);
         }
-        Flow::Context
     }
 }
 

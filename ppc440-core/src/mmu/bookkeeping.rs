@@ -20,27 +20,20 @@ type Pool = Shadow<Vec<Slot>, AnyPolicy>;
 pub(crate) struct Bookkeeping {
     /// They mean nothing while there is a pool.
     pub(crate) direct: Box<DirectShadow>,
-    /// There is a pool. Not 0 or 1 in an `Option`, as translated code reads it.
+    /// There is a pool: what `pool` says, as a byte at a known place for translated code.
     pub(crate) pooled: bool,
     pool: Option<(Box<Pool>, ShadowPool)>,
 }
 
-/// Both kinds have the same calls.
+/// Both kinds have the same calls; `&` or `&mut` says how they are reached.
 macro_rules! either {
-    ($books:expr, $shadow:ident => $call:expr) => {
-        if let Some(($shadow, _)) = $books.pool.as_ref() {
-            $call
-        } else {
-            let $shadow = &$books.direct;
-            $call
-        }
-    };
-    (mut $books:expr, $shadow:ident => $call:expr) => {
-        if let Some(($shadow, _)) = $books.pool.as_mut() {
-            $call
-        } else {
-            let $shadow = &mut $books.direct;
-            $call
+    ([$($by:tt)+] $books:expr, $shadow:ident => $call:expr) => {
+        match $($by)+ $books.pool {
+            Some(($shadow, _)) => $call,
+            None => {
+                let $shadow = $($by)+ $books.direct;
+                $call
+            }
         }
     };
 }
@@ -67,16 +60,16 @@ impl Bookkeeping {
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        either!(self, shadow => shadow.stats())
+        either!([&] self, shadow => shadow.stats())
     }
 
     pub(crate) fn mode_of(&self, ctx: ContextId) -> Option<Mode> {
-        either!(self, shadow => shadow.mode_of(ctx))
+        either!([&] self, shadow => shadow.mode_of(ctx))
     }
 
     #[inline]
     pub(crate) fn context<K: ShadowSink>(&mut self, mode: Mode, sink: &mut K) -> ContextId {
-        either!(mut self, shadow => shadow.context(mode, sink))
+        either!([&mut] self, shadow => shadow.context(mode, sink))
     }
 
     #[inline]
@@ -89,7 +82,7 @@ impl Bookkeeping {
         access: Access,
         sink: &mut K,
     ) -> Result<ShadowPage, Fault> {
-        either!(mut self, shadow => shadow.fill(tlb, ctx, mode, ea, access, sink))
+        either!([&mut] self, shadow => shadow.fill(tlb, ctx, mode, ea, access, sink))
     }
 
     #[inline]
@@ -102,7 +95,7 @@ impl Bookkeeping {
         stid: u8,
         sink: &mut K,
     ) {
-        either!(mut self, shadow => shadow.tlbwe(tlb, index, ws, value, stid, sink));
+        either!([&mut] self, shadow => shadow.tlbwe(tlb, index, ws, value, stid, sink));
     }
 
     pub(crate) fn set_entry<K: ShadowSink>(
@@ -112,11 +105,11 @@ impl Bookkeeping {
         entry: TlbEntry,
         sink: &mut K,
     ) {
-        either!(mut self, shadow => shadow.set_entry(tlb, index, entry, sink));
+        either!([&mut] self, shadow => shadow.set_entry(tlb, index, entry, sink));
     }
 
     pub(crate) fn invalidate_all<K: ShadowSink>(&mut self, sink: &mut K) {
-        either!(mut self, shadow => shadow.invalidate_all(sink));
+        either!([&mut] self, shadow => shadow.invalidate_all(sink));
     }
 
     /// Tells the policy where the guest runs.

@@ -214,9 +214,15 @@ impl Fast {
         self.drop_pieces(ctx, page);
     }
 
+    /// Data and fetch translations are taken back.
+    fn count_losses(&mut self) {
+        self.data_losses = self.data_losses.wrapping_add(1);
+        self.fetch_losses = self.fetch_losses.wrapping_add(1);
+    }
+
     /// Forgets what was cut from `page`.
     pub(super) fn drop_pieces(&mut self, ctx: ContextId, page: &ShadowPage) {
-        self.data_losses = self.data_losses.wrapping_add(1);
+        self.count_losses();
         let context = usize::from(ctx.0);
         if let Some(linear) = &mut self.linear {
             linear.clear_range(context, page.ea.0 & !0xFFF, page.size.max(4096));
@@ -234,7 +240,6 @@ impl Fast {
                 entry.tag = INVALID;
             }
         }
-        self.fetch_losses = self.fetch_losses.wrapping_add(1);
     }
 }
 
@@ -287,8 +292,7 @@ impl ShadowSink for Fast {
     }
 
     fn drop_context(&mut self, ctx: ContextId) {
-        self.data_losses = self.data_losses.wrapping_add(1);
-        self.fetch_losses = self.fetch_losses.wrapping_add(1);
+        self.count_losses();
         self.large.retain(|held| held.0 != ctx);
         self.large_contexts &= !(1 << ctx.0);
         let context = usize::from(ctx.0);
@@ -303,8 +307,7 @@ impl ShadowSink for Fast {
     }
 
     fn drop_all(&mut self) {
-        self.data_losses = self.data_losses.wrapping_add(1);
-        self.fetch_losses = self.fetch_losses.wrapping_add(1);
+        self.count_losses();
         self.large.clear();
         self.large_contexts = 0;
         for context in bits(core::mem::take(&mut self.used)) {

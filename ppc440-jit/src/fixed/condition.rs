@@ -5,6 +5,17 @@ use core::mem::offset_of;
 use crate::emit::{Alu, Cond, Emitter, Mem, RAX, RBP, RCX, RDX, Reg, Shift, Xmm};
 use crate::frame::{ANCHOR, Frame, cr_code, cr_field, frame_field};
 
+/// The prefix and the opcodes of what is done with four words at once.
+const WORDS: u8 = 0x66;
+const MOVE: u8 = 0x6F;
+const EQUAL: u8 = 0x76;
+const AND: u8 = 0xDB;
+const OR: u8 = 0xEB;
+const XOR: u8 = 0xEF;
+const ADD: u8 = 0xFE;
+const TO_HALVES: u8 = 0x6B;
+const TO_BYTES: u8 = 0x63;
+
 /// EAX <- CR, which is saved with its value; returns. Changes RCX and RDX.
 pub(super) fn pack(e: &mut Emitter) {
     pack_first(e);
@@ -48,9 +59,6 @@ pub(super) fn unpack(e: &mut Emitter) {
 /// else EAX = first[upper 4 bits of RCX | 16 if RCX is 0] | value saved & 0x0FFFFFFF; save RCX and EAX
 /// ```
 fn pack_first(e: &mut Emitter) {
-    const WORDS: u8 = 0x66;
-    const EQUAL: u8 = 0x76;
-    const AND: u8 = 0xDB;
     let (fields, saved) = (cr_field(0), frame_field!(saved_cr));
     let first = Mem::indexed(RBP, RAX, 2, offset_of!(Frame, first) as i32 - ANCHOR as i32);
     let [all, here, before] = [0, 1, 2].map(Xmm);
@@ -104,15 +112,6 @@ fn pack_first(e: &mut Emitter) {
 /// EAX = 8 * spread[LT] + 4 * spread[GT] + 2 * spread[EQ] + spread[SO]
 /// ```
 fn pack_all(e: &mut Emitter) {
-    const WORDS: u8 = 0x66;
-    const MOVE: u8 = 0x6F;
-    const EQUAL: u8 = 0x76;
-    const AND: u8 = 0xDB;
-    const OR: u8 = 0xEB;
-    const XOR: u8 = 0xEF;
-    const ADD: u8 = 0xFE;
-    const TO_HALVES: u8 = 0x6B;
-    const TO_BYTES: u8 = 0x63;
     let [high0, high4, low0, low4, t0, t4, nought] = [0, 1, 2, 3, 4, 5, 6].map(Xmm);
     let spread = |index: Reg| Mem::indexed(RBP, index, 2, offset_of!(Frame, spread) as i32 - ANCHOR as i32);
     for (high, low, more, first) in [(high0, low0, t0, 0), (high4, low4, t4, 4)] {

@@ -95,7 +95,7 @@ impl<B: DirectRam> Jit<B> {
             return self.land_in(bus, msr);
         }
         if RETURN {
-            core.answer_missed();
+            core.answer_missed(core.registers().pc);
         }
         let same =
             landing.changes == self.cache.changes && (landing.overflow ^ core.registers().xer) & xer::SO == 0;
@@ -114,8 +114,9 @@ impl<B: DirectRam> Jit<B> {
     /// As [`Jit::land`], where the selection must be found out.
     #[inline(never)]
     fn land_in(&mut self, bus: &mut B, msr: u32) -> usize {
-        self.frame.core.set_msr_anew(msr);
-        self.frame.core.answer_missed();
+        let core = &mut self.frame.core;
+        core.set_msr_anew(msr);
+        core.answer_missed(core.registers().pc);
         self.land_anew(bus)
     }
 

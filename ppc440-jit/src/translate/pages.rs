@@ -1,6 +1,6 @@
 //! Pages that the accesses of a trace go to again and again. Each access of a trace has a *slot* with the page that it went to
-//! last and that page's word of the data table. If it goes there again, its host address does not wait for a look into
-//! the table at a place that depends on the address: seven cycles less for whoever waits for what is loaded.
+//! last and that page's host address. If it goes there again, its host address does not wait for a look into the table at a
+//! place that depends on the effective one.
 //!
 //! Some accesses roam: they go to another page most times, and would only pay for looking into the slot first. The driver counts,
 //! and leads those past their slots.
@@ -55,7 +55,7 @@ pub(super) struct Turned {
 }
 
 impl Translator<'_> {
-    /// Emptied slots, unless they are for this table as it is now.
+    /// Empties the slots, unless they are for this table as it is now.
     ///
     /// ```text
     /// if front.host != R15 or front.page != losses empty the slots, out of line
@@ -128,7 +128,7 @@ impl Translator<'_> {
     /// RDX = table[at >> 12]; if RDX = 0 give up
     /// slot.page = RCX; slot.host = RCX - RDX; slot.turns += 1; at -= RDX; go back
     /// ```
-    /// An access that roams comes to the other half instead of looking into its slot:
+    /// Behind it stands where an access that roams goes instead of looking into its slot:
     /// ```text
     /// if ((at + span - 1) ^ at) & ~4095 != 0 give up
     /// at -= table[at >> 12]; if it did not borrow give up; go back
