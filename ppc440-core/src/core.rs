@@ -15,6 +15,7 @@ use crate::fpu::Fpscr;
 use crate::mmu::Mmu;
 use crate::op::Op;
 use crate::options::Options;
+use crate::slice::Slice;
 use crate::state::CpuState;
 use crate::timers::Timers;
 
@@ -61,9 +62,6 @@ pub enum Stop {
     Fatal(Interrupt),
 }
 
-/// Most instructions that pass between two looks at the clock under the host's time.
-pub(crate) const SLICE: u64 = 8192;
-
 /// One PowerPC 440 core.
 #[derive(Debug)]
 pub struct Core {
@@ -95,6 +93,8 @@ pub struct Core {
     /// Under icount: machine time, and the number of retired instructions at which it was told.
     synced_now: u64,
     synced_retired: u64,
+    /// Under the host's time: how far it is from one look to the next.
+    slice: Slice,
     /// Tick of the board's next deadline.
     board_deadline: u64,
     /// Ranges of code that were written, as physical address and length.
@@ -136,6 +136,7 @@ impl Core {
             icount: options.icount,
             synced_now: 0,
             synced_retired: 0,
+            slice: Slice::new(),
             board_deadline: 0,
             code_writes: Vec::new(),
             reset_request: None,
@@ -418,7 +419,13 @@ impl Core {
                 self.synced_retired = self.retired;
             }
             self.board_deadline = deadline;
-            let now = if self.icount { self.synced_now } else { bus.now() };
+            let now = if self.icount {
+                self.synced_now
+            } else {
+                let now = bus.now();
+                self.slice.end(now, self.retired);
+                now
+            };
             self.run_timers(now);
             let pins = bus.attention();
             if pins & attention::DMA != 0 {
@@ -475,7 +482,7 @@ impl Core {
             let distance = if self.icount {
                 self.timers.next(self.state.tcr).min(deadline).saturating_sub(now).max(1)
             } else {
-                SLICE
+                self.slice.begin(now, self.retired)
             };
             self.check_at = self.retired.saturating_add(distance.min(limit));
             self.at_boundary = false;

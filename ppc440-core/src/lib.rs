@@ -20,6 +20,7 @@ mod mmu;
 pub mod op;
 pub mod options;
 mod record;
+mod slice;
 pub mod state;
 mod timers;
 pub mod translate;

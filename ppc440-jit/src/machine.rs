@@ -54,8 +54,8 @@ fn float_outcome(op: Op, before: Fpscr, [a, b, c]: [u64; 3]) -> Fpscr {
 const CONTEXTS: usize = 30;
 /// Most instructions between two points where interrupts are taken: a page.
 const TAIL: u64 = 1024;
-/// Most instructions between two looks at where the guest is.
-const LOOK: u64 = 8192;
+/// Most instructions between two looks at where the guest is; the core's looks at the clock are nearer under the host's time.
+const LOOK: u64 = 32_768;
 /// Code is translated when the guest comes to it for the time after so many: what runs once is cheaper interpreted...
 const COLD: u8 = 1;
 /// ...and of so many places it is known how often the guest came.
