@@ -325,6 +325,9 @@ impl Emitter {
     pub(crate) fn lea(&mut self, to: Reg, mem: Mem) {
         self.rm(0, false, &[0x8D], to.0, mem, None);
     }
+    pub(crate) fn lea64(&mut self, to: Reg, mem: Mem) {
+        self.rm(0, true, &[0x8D], to.0, mem, None);
+    }
 
     pub(crate) fn alu(&mut self, op: Alu, to: Reg, from: Reg) {
         self.rr(0, false, &[(op as u8) << 3 | 3], to.0, from.0, None);

@@ -1,6 +1,7 @@
 //! The fixed code around the blocks: how the driver enters, how an instruction calls the core, how a jump finds its target.
 
 mod condition;
+mod runs;
 mod tlbwe;
 
 use core::mem::offset_of;
@@ -50,6 +51,9 @@ pub(crate) struct Stubs {
     pub(crate) pack: usize,
     /// Called: CR <- EAX. Changes RCX.
     pub(crate) unpack: usize,
+    /// For loads and for stores: called with an effective address in RAX, the address of a slot in RCX and the length of an access
+    /// in RDX; RAX <- the host address, or sets the carry flag. Changes RCX and RDX.
+    pub(crate) find_run: [usize; 2],
     /// The host multiplies and adds with one rounding.
     pub(crate) has_fma: bool,
     /// The host loads and stores with bytes reversed.
@@ -155,6 +159,11 @@ pub(crate) fn fixed_code() -> (alloc::vec::Vec<u8>, Stubs) {
 
     stubs.unpack = e.here();
     condition::unpack(&mut e);
+
+    for (store, stub) in [false, true].into_iter().zip(&mut stubs.find_run) {
+        *stub = e.here();
+        runs::find(&mut e, store);
+    }
 
     // The fetch table tells which RAM page the target lies in now; the jump cache's entry must be of that page.
     //

@@ -77,32 +77,51 @@ pub(crate) struct Frame {
 /// Slots that traces share out.
 pub(crate) const SLOTS: usize = 8192;
 
-/// A page that an access of a trace went to last. In front of the slots of a trace stands one that tells for which table they
-/// are: its address as `host`, and how many words that table had lost ([`DATA_LOSSES`]) when they were empty as the lower half
-/// of `page`.
+/// A run of pages where an access of a trace went last: effective addresses of which all have the same distance from their host
+/// addresses. In front of the slots of a trace stands one that tells for which table they are: its address as `host`, and how
+/// many words that table had lost ([`DATA_LOSSES`]) when they were empty as the lower half of `page`.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(crate) struct Slot {
-    /// The page's effective address, or [`Slot::EMPTY`].
+    /// The first page's effective address, or [`Slot::EMPTY`].
     pub(crate) page: i64,
     /// Its host address.
     pub(crate) host: u64,
-    /// How often the access went to another page.
+    /// The last byte of the run at which an access of this length may begin, counted from the first: below 2^31.
+    pub(crate) last: u64,
+    /// How often the access went elsewhere.
     pub(crate) turns: u32,
 }
 
 impl Slot {
-    /// No page: far below all.
+    /// No page: further below all than a run is long.
     pub(crate) const EMPTY: i64 = -1 << 31;
     /// A slot that nobody has.
-    pub(crate) const FREE: Self = Self { page: Self::EMPTY, host: 0, turns: 0 };
+    pub(crate) const FREE: Self = Self { page: Self::EMPTY, host: 0, last: 0, turns: 0 };
 }
 
-/// Where the fields of a slot lie: page, host, turns.
-pub(crate) const fn slot_fields(slot: u32) -> [Mem; 3] {
-    let at = offset_of!(Frame, slots) + slot as usize * size_of::<Slot>();
-    let page = Mem::new(RBP, at as i32 - ANCHOR as i32);
-    [page, page.plus(offset_of!(Slot, host) as i32), page.plus(offset_of!(Slot, turns) as i32)]
+/// Where a slot lies.
+pub(crate) const fn slot_place(slot: u32) -> Mem {
+    Mem::new(RBP, (offset_of!(Frame, slots) + slot as usize * size_of::<Slot>()) as i32 - ANCHOR as i32)
+}
+
+/// Where the fields of a slot lie: page, host, last, turns.
+pub(crate) const fn slot_fields(slot: u32) -> [Mem; 4] {
+    fields_at(slot_place(slot))
+}
+
+/// The same, of the slot whose address is in `at`.
+pub(crate) const fn run_fields(at: Reg) -> [Mem; 4] {
+    fields_at(Mem::new(at, 0))
+}
+
+const fn fields_at(slot: Mem) -> [Mem; 4] {
+    [
+        slot.plus(offset_of!(Slot, page) as i32),
+        slot.plus(offset_of!(Slot, host) as i32),
+        slot.plus(offset_of!(Slot, last) as i32),
+        slot.plus(offset_of!(Slot, turns) as i32),
+    ]
 }
 
 /// Where RBP points.

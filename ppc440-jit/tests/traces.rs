@@ -132,6 +132,11 @@ const WANDERER: &str = "li 3,32767\n rlwinm 3,3,2,0,29\n li 24,0x4000\nloop:\n\
     addi 25,25,1021\n rlwinm 25,25,0,20,31\n add 26,24,25\n lwz 5,0(26)\n xor 14,14,5\n addi 27,26,1\n stw 25,4(27)\n\
     lhzx 6,27,25\n add 15,15,6\n andi. 7,3,3\n beq skip\n addi 8,8,1\nskip:\n addic. 3,3,-1\n bne loop\n b .\n";
 
+/// The entry of a page of 4 KB that supervisors may read, write and execute.
+fn page(ea: u32, pa: u32) -> mmu_core::TlbEntry {
+    mmu_core::TlbEntry { word0: ea | 0x210, word1: pa, word2: 0x7, tid: 0 }
+}
+
 #[test]
 fn accesses_that_go_from_page_to_page() {
     assert!(traces_of(WANDERER) > 0);
@@ -139,12 +144,62 @@ fn accesses_that_go_from_page_to_page() {
 
 #[test]
 fn accesses_that_roam_are_led_past_their_slots() {
-    let stats = run(WANDERER, [300_001; 4], |_| ());
+    // The two pages do not lie in a row.
+    let stats = run(WANDERER, [300_001; 4], |state| {
+        (state.tlb[4], state.tlb[5]) = (page(0x4000, 0x5000), page(0x5000, 0x4000));
+    });
     assert!(stats.traces > 0 && stats.roaming > 0, "{stats:?}");
     // All in one page, and aligned.
     let steady = WANDERER.replace("25,25,0,20,31", "25,25,0,22,29").replace("27,26,1", "27,26,4");
     let stats = run(&steady, [300_001; 4], |_| ());
     assert!(stats.traces > 0 && stats.roaming == 0, "{stats:?}");
+}
+
+#[test]
+fn pages_in_a_row_are_one_run() {
+    // Accesses across the boundary are in it, too: nothing goes elsewhere.
+    let stats = run(WANDERER, [300_001; 4], |_| ());
+    assert!(stats.traces > 0 && stats.roaming == 0, "{stats:?}");
+    assert!(stats.helped < 400, "each round had an access across the boundary: {stats:?}");
+}
+
+/// A loop that goes through four pages from page 4 on, and a handler that counts the accesses that fault and skips them.
+const STROLLER: &str = "lis 9,0\n ori 9,9,handler\n mtspr 402,9\n mtspr 413,9\n li 3,20000\n li 24,0x4000\nloop:\n\
+    addi 25,25,997\n rlwinm 25,25,0,18,31\n lwzx 5,24,25\n addi 5,5,3\n sthx 5,24,25\n andi. 7,3,3\n beq skip\n\
+    addi 8,8,1\nskip:\n addic. 3,3,-1\n bne loop\n b .\n .balign 16\n\
+    handler:\n mfspr 30,26\n addi 30,30,4\n mtspr 26,30\n mfspr 31,61\n add 28,28,31\n addi 29,29,1\n rfi\n";
+
+#[test]
+fn a_run_ends_where_something_else_begins() {
+    // Before a hole, a page that cannot be written, and one that lies elsewhere.
+    let (row, mut hole, mut fixed) = (page(0x6000, 0x6000), page(0x6000, 0x6000), page(0x6000, 0x6000));
+    hole.word0 &= !0x200;
+    fixed.word2 = 0x5;
+    for third in [row, hole, fixed, page(0x6000, 0x3000)] {
+        let stats = run(STROLLER, [40_001; 6], |state| state.tlb[6] = third);
+        assert!(stats.traces > 0, "{stats:?}");
+    }
+}
+
+#[test]
+fn a_run_ends_with_the_address_space() {
+    // The last page and the first one lie in a row in memory; the access between them is two.
+    let program = STROLLER.replace("li 24,0x4000", "li 24,-4096").replace("25,25,0,18,31", "25,25,0,19,31");
+    let stats = run(&program, [40_001; 6], |state| {
+        (state.tlb[6], state.tlb[0]) = (page(0xFFFF_F000, 0x6000), page(0, 0x7000));
+    });
+    assert!(stats.traces > 0, "{stats:?}");
+}
+
+#[test]
+fn a_run_is_forgotten_when_a_page_in_its_middle_is_mapped_elsewhere() {
+    // Every so often entry 5 leads from page 5 to page 3, or back.
+    let program = STROLLER.replace(
+        "addic. 3,3,-1",
+        "andi. 7,3,255\n bne stay\n xori 22,22,0x6000\n tlbwe 22,21,1\n isync\nstay:\n addic. 3,3,-1",
+    );
+    let stats = run(&program, [40_001; 6], |state| (state.gpr[21], state.gpr[22]) = (5, 0x5000));
+    assert!(stats.traces > 0, "{stats:?}");
 }
 
 /// A loop that adds to a word in page 4 some times, again and again, with something else between.

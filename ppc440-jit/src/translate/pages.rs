@@ -1,9 +1,10 @@
-//! Pages that the accesses of a trace go to again and again. Each access of a trace has a *slot* with the page that it went to
-//! last and that page's host address. If it goes there again, its host address does not wait for a look into the table at a
-//! place that depends on the effective one.
+//! Pages that the accesses of a trace go to again and again. Each access of a trace has a *slot* with the pages that it went to
+//! last and their host address: a run of pages that lie in a row here and there, as Linux gives them to a program that touches
+//! one after the other. If it goes there again, its host address does not wait for a look into the table at a place that depends
+//! on the effective one.
 //!
-//! Some accesses roam: they go to another page most times, and would only pay for looking into the slot first. The driver counts,
-//! and leads those past their slots.
+//! Some accesses roam: they go elsewhere most times, and would only pay for looking into the slot first. The driver counts, and
+//! leads those past their slots.
 //!
 //! What is in the slots of a trace is from one table, and is forgotten when a trace begins and the table is another one, or has
 //! lost anything meanwhile. Within a trace no word of the table is lost: what could do that ends it.
@@ -11,11 +12,9 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use ppc440_core::translate::data_table;
-
 use super::{Holes, Translator};
-use crate::emit::{Alu, Cond, Hole, Mem, R15, RAX, RCX, RDX, Reg, Shift};
-use crate::frame::{self, Slot, slot_fields};
+use crate::emit::{Alu, Cond, Hole, R15, RAX, RCX, RDX, Reg};
+use crate::frame::{self, Slot, slot_fields, slot_place};
 
 /// Most slots of a trace, with the one in front.
 const MOST: usize = 32;
@@ -39,7 +38,7 @@ pub(crate) struct Way {
     pub(crate) roams: u32,
 }
 
-/// An access that does not go where it went last.
+/// An access that goes elsewhere.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Turned {
     /// Where it looks into its slot.
@@ -65,7 +64,7 @@ impl Translator<'_> {
             return;
         }
         let front = self.source.slots.start;
-        let [losses, table, _] = slot_fields(front);
+        let [losses, table, ..] = slot_fields(front);
         self.e.alu64_mem(Alu::Cmp, R15, table);
         let other = self.e.jump_if(Cond::NotEqual);
         self.e.load(RAX, frame::DATA_LOSSES_FIELD);
@@ -85,7 +84,7 @@ impl Translator<'_> {
         for hole in self.pages.stale.into_iter().flatten() {
             self.e.bind_here(hole);
         }
-        let [losses, table, _] = slot_fields(front);
+        let [losses, table, ..] = slot_fields(front);
         self.e.store64(table, R15);
         self.e.load(RAX, frame::DATA_LOSSES_FIELD);
         self.e.store(losses, RAX);
@@ -96,11 +95,11 @@ impl Translator<'_> {
         self.e.bind(back, self.pages.begin);
     }
 
-    /// `at` <- the host address of the `span` bytes at the effective address in it, if they lie in the page where this access
-    /// went last. `None`, with nothing emitted, if it has no slot.
+    /// `at` <- the host address of the `span` bytes at the effective address in it, if they lie where this access went last. `None`,
+    /// with nothing emitted, if it has no slot.
     ///
     /// ```text
-    /// at -= slot.page; if at > 4096 - span look for the page, out of line
+    /// at -= slot.page; if at > slot.last look for the page, out of line
     /// at += slot.host
     /// ```
     pub(super) fn same_page(&mut self, at: Reg, span: u32, store: bool) -> Option<Turned> {
@@ -110,23 +109,20 @@ impl Translator<'_> {
         }
         let slot = front + self.pages.ways.len() as u32;
         self.pages.ways.push(Way::default());
-        let [page, host, _] = slot_fields(slot);
+        let [page, host, last, _] = slot_fields(slot);
         let look = self.e.here();
         self.e.alu64_mem(Alu::Sub, at, page);
-        self.e.alu64_imm(Alu::Cmp, at, 4096 - span);
+        self.e.alu64_mem(Alu::Cmp, at, last);
         let hole = self.e.jump_if(Cond::Above);
         self.e.alu64_mem(Alu::Add, at, host);
         Some(Turned { look, hole, resume: self.e.here(), at, span, store, slot })
     }
 
-    /// Out of line: finds the page in the table. What crosses pages, or is not in the table, goes on behind this with its effective
+    /// Out of line: finds the pages in the table. What is not in the table, or not in a row, goes on behind this with its effective
     /// address where it was.
     ///
     /// ```text
-    /// at += slot.page
-    /// RCX = at & ~4095; if at - RCX > 4096 - span give up
-    /// RDX = table[at >> 12]; if RDX = 0 give up
-    /// slot.page = RCX; slot.host = RCX - RDX; slot.turns += 1; at -= RDX; go back
+    /// at += slot.page; find the run; if there is none give up; go back
     /// ```
     /// Behind it stands where an access that roams goes instead of looking into its slot:
     /// ```text
@@ -135,28 +131,20 @@ impl Translator<'_> {
     /// ```
     pub(super) fn turn(&mut self, turned: Turned, holes: &mut Holes) {
         let Turned { look, hole, resume, at, span, store, slot } = turned;
-        let [page, host, turns] = slot_fields(slot);
+        let [page, ..] = slot_fields(slot);
         self.e.bind_here(hole);
         self.e.alu64_mem(Alu::Add, at, page);
-        self.e.mov(RCX, at);
-        self.e.alu_imm(Alu::And, RCX, !0xFFF);
-        if span > 1 {
-            self.e.mov(RDX, at);
-            self.e.alu(Alu::Sub, RDX, RCX);
-            self.e.alu_imm(Alu::Cmp, RDX, 4096 - span);
-            holes.push(self.e.jump_if(Cond::Above));
+        if at != RAX {
+            self.e.mov(RAX, at);
         }
-        self.e.mov(RDX, at);
-        self.e.shift_imm(Shift::Shr, RDX, 12);
-        let table = if store { data_table::STORES as i32 } else { 0 };
-        self.e.load64(RDX, Mem::indexed(R15, RDX, 3, table));
-        self.e.test64(RDX, RDX);
-        holes.push(self.e.jump_if(Cond::Equal));
-        self.e.store64(page, RCX);
-        self.e.alu64(Alu::Sub, RCX, RDX);
-        self.e.store64(host, RCX);
-        self.e.alu_mem_imm(false, Alu::Add, turns, 1);
-        self.e.alu64(Alu::Sub, at, RDX);
+        self.e.lea64(RCX, slot_place(slot));
+        self.e.mov_imm(RDX, span);
+        let hole = self.e.call();
+        self.bind_far(hole, self.stubs.find_run[usize::from(store)]);
+        holes.push(self.e.jump_if(Cond::Below));
+        if at != RAX {
+            self.e.mov64(at, RAX);
+        }
         let back = self.e.jump();
         self.e.bind(back, resume);
         let roams = self.e.here();
