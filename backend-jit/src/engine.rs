@@ -147,7 +147,7 @@ fn describe(stats: &JitStats) -> String {
     format!(
         "blocks held          {}\n\
          code memory          {:.1} of {:.0} MB\n\
-         translated           {} blocks, {} of them traces, {} instructions\n\
+         translated           {} blocks, {} of them traces, {} side traces, {} instructions\n\
          time in translation  {:.3} s, {each} ns an instruction (every sixteenth block is timed)\n\
          jumps chained        {}\n\
          blocks dropped       {dropped}\n\
@@ -163,6 +163,7 @@ fn describe(stats: &JitStats) -> String {
         megabytes(CODE as u64),
         stats.translated,
         stats.traces,
+        stats.side_traces,
         stats.translated_words,
         stats.translation_ns as f64 / 1e9,
         stats.chained,

@@ -8,9 +8,9 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::buffer::CodeMemory;
-use crate::frame::SLOTS;
+use crate::frame::{EXITS, SLOTS};
 use crate::record::{Cause, Recorder, Shown};
-use crate::translate::{Source, Way};
+use crate::translate::{Root, Side, Source, Translation, Way, WayOut};
 
 /// Words in a page.
 pub(crate) const WORDS: usize = 1024;
@@ -46,6 +46,34 @@ pub(crate) struct Block {
     next: u32,
     /// The first of the sites that jump here.
     incoming: u32,
+    /// Of a trace: its family.
+    family: u32,
+    /// It was dropped.
+    dead: bool,
+}
+
+/// A trace with its side traces.
+#[derive(Clone, Debug)]
+struct Family {
+    root: Root,
+    /// The block that it stands for.
+    block: u32,
+    sides: u8,
+}
+
+/// Most side traces of a trace...
+const SIDES: u8 = 16;
+/// ...and how often a way out is followed to make one.
+const TRIES: u8 = 3;
+
+/// A way out of a trace that may come to lead to a side trace; offsets are those in the memory for code.
+#[derive(Debug)]
+struct Exit {
+    trace: u32,
+    way: WayOut,
+    /// The driver wants to be asked when it is taken.
+    asked: bool,
+    tries: u8,
 }
 
 /// A jump out of a block that can be led straight to another.
@@ -67,6 +95,8 @@ pub(crate) struct Site {
     linked: u32,
     /// It is not led elsewhere.
     stays: bool,
+    /// The way out of a trace that it belongs to, if that is counted.
+    exit: u32,
 }
 
 /// An entry of the jump cache. `repr(C)`, as translated code reads it.
@@ -137,6 +167,8 @@ pub struct JitStats {
     pub entered: u64,
     /// Instructions that translated code left to the reference core.
     pub helped: u64,
+    /// Side traces made since creation: ways from where a trace was often left back to where its rounds begin.
+    pub side_traces: u64,
     /// Accesses of traces that went to another page so often that they do without remembering one.
     pub roaming: u64,
 }
@@ -158,6 +190,9 @@ pub(crate) struct Cache {
     pub(crate) jumps: Box<[JumpEntry]>,
     /// By slot in use; that of a slot in front means nothing.
     ways: Vec<Way>,
+    /// By number of their counter.
+    exits: Vec<Exit>,
+    families: Vec<Family>,
     /// Goes up when everything is dropped.
     pub(crate) generation: u32,
     /// Goes up whenever a block is not the one to go to any more.
@@ -185,6 +220,8 @@ impl Cache {
             pages: Vec::new(),
             jumps: vec![JumpEntry::EMPTY; MODES * JUMPS].into_boxed_slice(),
             ways: Vec::new(),
+            exits: Vec::new(),
+            families: Vec::new(),
             generation: 0,
             changes: 0,
             stats: JitStats::default(),
@@ -249,19 +286,50 @@ impl Cache {
             page_ends: false,
             path: None,
             slots: 0..0,
+            exits: 0..0,
+            side: None,
         }
     }
 
-    /// Free slots for the pages of a trace.
-    pub(crate) fn free_slots(&self) -> Range<u32> {
-        self.ways.len() as u32..SLOTS as u32
+    /// Likewise, for a trace along `path`; a side trace if it begins with way out `exit`.
+    pub(crate) fn trace_source<'a>(
+        &'a self,
+        words: &'a [u32],
+        path: &'a [u32],
+        mode: u8,
+        page: u32,
+        exit: Option<u32>,
+    ) -> Source<'a> {
+        let side = exit.map(|exit| {
+            let Exit { trace, way, .. } = &self.exits[exit as usize];
+            let family = self.blocks[*trace as usize].family;
+            Side { root: &self.families[family as usize].root, count: way.count, rest: way.rest as usize }
+        });
+        Source {
+            path: Some(path),
+            slots: self.ways.len() as u32..SLOTS as u32,
+            exits: self.exits.len() as u32..EXITS as u32,
+            side,
+            ..self.source(words, path[0], mode, page)
+        }
     }
 
     /// `trace` has the first of the free slots, one for each of `ways`: which these are.
-    pub(crate) fn take_slots(&mut self, trace: u32, ways: &[Way]) -> Range<usize> {
+    fn take_slots(&mut self, trace: u32, ways: &[Way]) -> Range<usize> {
         let (first, at) = (self.ways.len(), self.blocks[trace as usize].at);
         self.ways.extend(ways.iter().map(|way| Way { look: at + way.look, roams: at + way.roams }));
         first..self.ways.len()
+    }
+
+    /// `trace` has the first of the free numbers of ways out, one for each of `exits`.
+    fn take_exits(&mut self, trace: u32, exits: &[WayOut]) -> Range<usize> {
+        let (first, at) = (self.exits.len(), self.blocks[trace as usize].at);
+        for (number, &way) in (first as u32..).zip(exits) {
+            self.sites[way.site as usize].exit = number;
+            let way = WayOut { at: at + way.at, rest: at + way.rest, ..way };
+            self.exits.push(Exit { trace, way, asked: false, tries: 0 });
+        }
+        first..self.exits.len()
     }
 
     /// Slots in use.
@@ -271,16 +339,38 @@ impl Cache {
 
     /// The access that has this slot does without it from now on.
     pub(crate) fn leave_slot(&mut self, slot: usize) {
-        const JUMP: u8 = 0xE9;
         let Way { look, roams } = self.ways[slot];
         self.stats.roaming += 1;
-        let distance = roams.wrapping_sub(look + 5);
-        let [a, b, c, d] = distance.to_le_bytes();
-        self.memory.write(look as usize, &[JUMP, a, b, c, d]);
+        self.lead(look as usize, roams as usize);
+    }
+
+    /// Puts a jump to offset `to` over what is at offset `at`.
+    fn lead(&mut self, at: usize, to: usize) {
+        const JUMP: u8 = 0xE9;
+        let [a, b, c, d] = (to as u32).wrapping_sub(at as u32 + 5).to_le_bytes();
+        self.memory.write(at, &[JUMP, a, b, c, d]);
     }
 
     /// Takes over a translation that was made for [`Cache::next_offset`] and for sites numbered from `sites.len()`.
     pub(crate) fn add(
+        &mut self,
+        pc: u32,
+        page: u32,
+        mode: u8,
+        words: &[u32],
+        code: &[u8],
+        sites: &[NewSite],
+    ) -> u32 {
+        let number = self.add_hidden(pc, page, mode, words, code, sites);
+        if let Some(page) = &mut self.pages[page as usize] {
+            let first = &mut page.first[(pc >> 2) as usize % WORDS];
+            self.blocks[number as usize].next = core::mem::replace(first, number);
+        }
+        number
+    }
+
+    /// As [`Cache::add`], for what is not found by its address.
+    fn add_hidden(
         &mut self,
         pc: u32,
         page: u32,
@@ -303,6 +393,7 @@ impl Cache {
                 next: NONE,
                 linked: NONE,
                 stays: false,
+                exit: NONE,
             });
         }
         if page as usize >= self.pages.len() {
@@ -312,7 +403,6 @@ impl Cache {
         let holder = self.pages[page as usize].get_or_insert_with(|| {
             Box::new(Page { first: Box::new([NONE; WORDS]), blocks: Vec::new(), writes: 0 })
         });
-        let first = &mut holder.first[(pc >> 2) as usize % WORDS];
         self.blocks.push(Block {
             pc,
             page,
@@ -323,10 +413,11 @@ impl Cache {
             heat: 0,
             tries: 0,
             at: at as u32,
-            next: *first,
+            next: NONE,
             incoming: NONE,
+            family: NONE,
+            dead: false,
         });
-        *first = number;
         self.words.extend_from_slice(words);
         holder.blocks.push(number);
         self.stats.translated += 1;
@@ -339,20 +430,24 @@ impl Cache {
         number
     }
 
-    /// Lets `trace`, which was just added, stand for `block`: what came to the block comes to the trace, and the sites
-    /// `fallbacks` of the trace lead to the block. `pcs` are the effective addresses of its instructions. Whatever drops
-    /// the block drops the trace.
-    pub(crate) fn stand_for(&mut self, trace: u32, block: u32, pcs: &[u32], fallbacks: &[u32]) {
+    /// Adds a trace that stands for `block` from now on: what came to the block comes to the trace, and its fallbacks lead to
+    /// the block. `pcs` are the effective addresses of its instructions. Whatever drops the block drops the trace. Tells the
+    /// slots and the counters of ways out that are the trace's.
+    pub(crate) fn add_trace(
+        &mut self,
+        block: u32,
+        pcs: &[u32],
+        words: &[u32],
+        made: &Translation,
+    ) -> (Range<usize>, Range<usize>) {
+        let &Block { pc, page, mode, bytes, .. } = &self.blocks[block as usize];
+        let trace = self.add(pc, page, mode, words, &made.code, &made.sites);
         self.changes = self.changes.wrapping_add(1);
-        let mut bytes = self.blocks[block as usize].bytes;
-        for pc in pcs {
-            let offset = (pc & 0xFFF) as u16;
-            bytes = (bytes.0.min(offset), bytes.1.max(offset + 4));
+        let family = self.families.len() as u32;
+        if let Some(root) = made.root.clone() {
+            self.families.push(Family { root, block, sides: 0 });
         }
-        let first_pc = Some(self.pcs.len() as u32);
-        self.pcs.extend_from_slice(pcs);
-        let entry = &mut self.blocks[trace as usize];
-        (entry.bytes, entry.first_pc) = (bytes, first_pc);
+        self.belongs(trace, family, pcs, bytes);
         let mut site = self.blocks[block as usize].incoming;
         while site != NONE {
             let next = self.sites[site as usize].next;
@@ -360,11 +455,96 @@ impl Cache {
             self.link(site, trace);
             site = next;
         }
-        for &site in fallbacks {
+        self.stats.traces += 1;
+        self.remember_jump(trace);
+        self.finish_trace(trace, block, made)
+    }
+
+    /// Adds a side trace that begins with way out `exit`, as [`Cache::add_trace`].
+    pub(crate) fn add_side(
+        &mut self,
+        exit: u32,
+        pcs: &[u32],
+        words: &[u32],
+        made: &Translation,
+    ) -> (Range<usize>, Range<usize>) {
+        let Exit { trace, way, .. } = self.exits[exit as usize];
+        let &Block { page, mode, bytes, family, .. } = &self.blocks[trace as usize];
+        let side = self.add_hidden(pcs[0], page, mode, words, &made.code, &made.sites);
+        let entry = &mut self.families[family as usize];
+        entry.sides += 1;
+        let block = entry.block;
+        self.belongs(side, family, pcs, bytes);
+        self.lead(way.at as usize, self.blocks[side as usize].at as usize);
+        self.stats.side_traces += 1;
+        self.finish_trace(side, block, made)
+    }
+
+    /// `trace` belongs to `family` and runs through `pcs`. What drops one of a family, whose others depend on `bytes`, drops all.
+    fn belongs(&mut self, trace: u32, family: u32, pcs: &[u32], mut bytes: (u16, u16)) {
+        for pc in pcs {
+            let offset = (pc & 0xFFF) as u16;
+            bytes = (bytes.0.min(offset), bytes.1.max(offset + 4));
+        }
+        let entry = &mut self.blocks[trace as usize];
+        (entry.family, entry.first_pc) = (family, Some(self.pcs.len() as u32));
+        self.pcs.extend_from_slice(pcs);
+        let page = entry.page;
+        if let Some(page) = &self.pages[page as usize] {
+            for &block in &page.blocks {
+                let entry = &mut self.blocks[block as usize];
+                if entry.family == family {
+                    entry.bytes = bytes;
+                }
+            }
+        }
+    }
+
+    fn finish_trace(&mut self, trace: u32, block: u32, made: &Translation) -> (Range<usize>, Range<usize>) {
+        for &site in &made.fallbacks {
             self.link(site, block);
             self.sites[site as usize].stays = true;
         }
-        self.stats.traces += 1;
+        (self.take_slots(trace, &made.ways), self.take_exits(trace, &made.exits))
+    }
+
+    /// Ways out that are counted.
+    pub(crate) fn exits(&self) -> usize {
+        self.exits.len()
+    }
+
+    /// The driver wants to be asked when way out `exit` is taken next, if a side trace could come of that.
+    pub(crate) fn ask_at(&mut self, exit: usize) {
+        let Exit { trace, way, asked, tries } = &mut self.exits[exit];
+        let entry = &self.blocks[*trace as usize];
+        if entry.dead || *tries >= TRIES || self.families[entry.family as usize].sides >= SIDES {
+            return;
+        }
+        *tries += 1;
+        *asked = true;
+        let site = way.site;
+        let entry = &mut self.sites[site as usize];
+        let linked = core::mem::replace(&mut entry.linked, NONE);
+        if let (Some(jump), true) = (entry.jump, linked != NONE) {
+            self.memory.patch_jump(jump as usize, entry.stub as usize);
+            self.unlink(site, linked);
+        }
+    }
+
+    /// The way out that `site` belongs to, if the driver wants to know that it is taken; it is told once. With its page and
+    /// mode.
+    pub(crate) fn asked_at(&mut self, site: u32) -> Option<(u32, u32, u8)> {
+        let exit = self.sites[site as usize].exit;
+        let entry = self.exits.get_mut(exit as usize)?;
+        let &Block { page, mode, dead, .. } = &self.blocks[entry.trace as usize];
+        (core::mem::take(&mut entry.asked) && !dead).then_some((exit, page, mode))
+    }
+
+    /// Where a side trace that begins with way out `exit` must lead, and where it begins; `None` if the trace is gone.
+    pub(crate) fn side_ends(&self, exit: u32) -> Option<(u32, u32)> {
+        let Exit { trace, way, .. } = self.exits.get(exit as usize)?;
+        let block = &self.blocks[*trace as usize];
+        (!block.dead).then(|| (self.families[block.family as usize].root.pc, way.target))
     }
 
     /// Whether the block is a trace.
@@ -423,6 +603,7 @@ impl Cache {
         self.changes = self.changes.wrapping_add(1);
         let (pc, mode, mut site) = {
             let block = &mut self.blocks[number as usize];
+            block.dead = true;
             (block.pc, block.mode, core::mem::replace(&mut block.incoming, NONE))
         };
         while site != NONE {
@@ -537,6 +718,8 @@ impl Cache {
         self.jumps.fill(JumpEntry::EMPTY);
         self.used = self.fixed;
         self.ways.clear();
+        self.exits.clear();
+        self.families.clear();
         self.generation = self.generation.wrapping_add(1);
         self.stats.code_bytes = self.used as u64;
     }

@@ -48,6 +48,8 @@ pub(crate) struct Frame {
     pub(crate) spread: [u32; 256],
     /// Pages that traces go to again and again.
     pub(crate) slots: [Slot; SLOTS],
+    /// How often traces were left by their ways out since that was looked at.
+    pub(crate) exits: [u32; EXITS],
     /// The argument of the functions below.
     pub(crate) owner: *mut c_void,
     /// `fn(owner, place, handler) -> 0 or where to go on`; see [`Place`](crate::translate::Place).
@@ -76,6 +78,13 @@ pub(crate) struct Frame {
 
 /// Slots that traces share out.
 pub(crate) const SLOTS: usize = 8192;
+/// Ways out of traces that are counted.
+pub(crate) const EXITS: usize = 8192;
+
+/// Where a way out is counted.
+pub(crate) const fn exit_count(exit: u32) -> Mem {
+    Mem::new(RBP, (offset_of!(Frame, exits) + 4 * exit as usize) as i32 - ANCHOR as i32)
+}
 
 /// A run of pages where an access of a trace went last: effective addresses of which all have the same distance from their host
 /// addresses. In front of the slots of a trace stands one that tells for which table they are: its address as `host`, and how

@@ -22,10 +22,10 @@ use crate::cache::{Cache, JUMPS, JitStats};
 use crate::condition;
 use crate::enter;
 use crate::fixed::{Stubs, fixed_code};
-use crate::frame::{Frame, SLOTS, Slot};
+use crate::frame::{EXITS, Frame, SLOTS, Slot};
 use crate::record::{Cause, Recorder, Recording};
 use crate::translate::{MOST, Place, Source, leaves, mode, translate};
-use hot::{HOT, Path};
+use hot::{HOT, JUDGED_AFTER, JUDGED_SOON, Path};
 use landing::{LANDINGS, Landing};
 
 /// The FPSCR after an operation that translated code executed, from the one before.
@@ -111,8 +111,9 @@ pub struct Jit<B> {
     visits: Box<[Visits]>,
     cold: u8,
     landings: Box<[Landing; LANDINGS]>,
-    /// When the slots of the traces were judged last.
+    /// When the slots and the ways out of the traces were judged last, and how many instructions later that is done again.
     judged: u64,
+    judged_after: u64,
 }
 
 /// Visits to a place: page and word.
@@ -168,6 +169,7 @@ impl<B: DirectRam> Jit<B> {
             float_compared: 0,
             float_operands: [0; 3],
             slots: [Slot::FREE; SLOTS],
+            exits: [0; EXITS],
             owner: core::ptr::null_mut(),
             call: entries.call,
             slow: entries.slow,
@@ -199,6 +201,7 @@ impl<B: DirectRam> Jit<B> {
             cold: COLD,
             landings: Box::new([Landing::NONE; LANDINGS]),
             judged: 0,
+            judged_after: JUDGED_AFTER,
         }
     }
 
@@ -213,6 +216,7 @@ impl<B: DirectRam> Jit<B> {
     /// from there: ways through several blocks that keep registers. For tests, which have no time to wait.
     pub fn set_hot(&mut self, times: u8) {
         self.hot = times;
+        self.judged_after = if times < HOT { JUDGED_SOON } else { JUDGED_AFTER };
     }
 
     /// How often the guest comes to code before it is translated. For tests, and for measuring translation.
@@ -433,6 +437,9 @@ impl<B: DirectRam> Jit<B> {
             (site.target, site.sampling)
         };
         self.arrive_at(target, sampling);
+        if let Some((exit, page, mode)) = self.cache.asked_at(site) {
+            self.follow_exit(exit, page, mode);
+        }
         let generation = self.cache.generation;
         let host = self.go_on(bus);
         if host != self.exit() && self.cache.generation == generation {

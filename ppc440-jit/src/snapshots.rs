@@ -20,7 +20,7 @@ use iced_x86::{
 use ppc440_core::state::CpuState;
 
 use crate::fixed::{Stubs, fixed_code};
-use crate::frame::{ANCHOR, BIAS, Frame, SLOTS};
+use crate::frame::{ANCHOR, BIAS, EXITS, Frame, SLOTS};
 use crate::translate::{MOST, Source, mode, translate};
 
 /// Effective address of the snippets.
@@ -52,6 +52,8 @@ fn translated(words: &[u32], mode: u8, path: Option<&[u32]>) -> Vec<u8> {
         page_ends: false,
         path,
         slots: 0..SLOTS as u32,
+        exits: 0..EXITS as u32,
+        side: None,
     };
     let made = translate(source, &stubs, &|_| HANDLER, true).expect("it can be translated");
     assert!(made.words <= words.len());

@@ -237,3 +237,107 @@ fn a_page_that_is_written_and_executed_in_turn() {
            code:\n mfspr 18,8\n mtctr 24\n bctrl\n mtspr 8,18\n blr\n";
     assert!(traces_of(&program) > 0);
 }
+
+/// Runs the program as [`traces_of`]; returns the side traces that were made.
+fn sides_of(program: &str) -> u64 {
+    let slices = [3001, 1500, 2048, 4099, 1031, 1999].into_iter().cycle().take(48);
+    let stats = run(program, slices, |_| ());
+    assert!(stats.traces > 0, "{stats:?}");
+    stats.side_traces
+}
+
+#[test]
+fn ways_out_that_are_often_taken_lead_to_side_traces() {
+    // Each of eight ways through the loop is as frequent as the others.
+    let sides = sides_of(
+        "li 3,30000\n li 10,0x4000\nloop:\n andi. 5,3,1\n beq a\n addi 4,4,1\n stw 4,0(10)\na:\n andi. 5,3,2\n beq b\n\
+         xor 14,14,4\n lwz 15,0(10)\n add 16,16,15\nb:\n andi. 5,3,4\n beq c\n bl more\nc:\n addic. 3,3,-1\n bne loop\n\
+         b .\nmore:\n addi 17,17,7\n add 18,18,17\n sth 18,6(10)\n blr\n",
+    );
+    assert!(sides >= 2, "{sides}");
+}
+
+#[test]
+fn a_side_trace_leads_through_the_outer_loop_back_into_the_inner_one() {
+    // The inner loop holds CTR in a register, and the way through the outer one reads and writes it in every way there is.
+    let sides = sides_of(
+        "li 3,3000\n li 10,0x4000\n lis 11,0\n ori 11,11,again\nouter:\n andi. 7,3,15\n addi 7,7,5\n mtctr 7\n\
+         inner:\n lwz 5,0(10)\n add 4,4,5\n rlwinm 6,4,3,0,31\n stw 6,0(10)\n bdnz inner\n mfctr 9\n add 20,20,9\n\
+         mtctr 11\n bctrl\nagain:\n mfctr 9\n xor 21,21,9\n mfspr 22,8\n addic. 3,3,-1\n bne outer\n b .\n",
+    );
+    assert!(sides > 0, "{sides}");
+}
+
+#[test]
+fn a_way_out_to_where_rounds_begin_needs_no_side_trace() {
+    // A trace that was made of the last round of the inner loop goes on into the outer one.
+    for rounds in 2..6 {
+        let program = format!(
+            "li 3,9000\nouter:\n li 7,{rounds}\ninner:\n addi 4,4,1\n xor 14,14,4\n add 15,15,14\n add 16,16,15\n\
+             add 17,17,16\n add 18,18,17\n addic. 7,7,-1\n bne inner\n addi 19,19,1\n addic. 3,3,-1\n bne outer\n b .\n"
+        );
+        assert!(traces_of(&program) > 0);
+    }
+}
+
+#[test]
+fn an_interrupt_comes_between_the_same_two_instructions_of_side_traces() {
+    for period in 0x110..0x130 {
+        let sides = sides_of(&format!(
+            "lis 9,0\n ori 9,9,handler\n mtspr 410,9\n li 9,{period}\n mtspr 54,9\n mtspr 22,9\n lis 9,0x0440\n\
+             mtspr 340,9\n wrteei 1\nloop:\n addi 3,3,1\n andi. 5,3,1\n beq even\n addi 4,4,3\n b join\neven:\n\
+             xor 14,14,4\n addi 16,16,1\n add 17,17,16\njoin:\n bl next\n b loop\nnext:\n addi 15,15,1\n blr\n .balign 16\n\
+             handler:\n mtspr 272,9\n mfspr 9,26\n add 20,20,9\n lis 9,0x0800\n mtspr 336,9\n mfspr 9,272\n rfi\n"
+        ));
+        assert!(sides > 0, "{sides}");
+    }
+}
+
+/// A loop with two ways; `a` and `b` are instructions of the one where the trace was made and the other.
+fn two_ways(before: &str, a: &str, b: &str) -> String {
+    format!(
+        "lis 9,0\n ori 9,9,handler\n mtspr 402,9\n mtspr 413,9\n lis 3,1\n li 24,0x4000\n lis 26,0x7000\n lis 10,0\n\
+         ori 10,10,first\n lis 12,0\n ori 12,12,second\n lwz 11,0(10)\n lwz 13,0(12)\nloop:\n {before}\n andi. 5,3,1\n\
+         beq even\n addi 4,4,1\nfirst:\n addi 14,14,1\n {a}\n b join\neven:\n xor 15,15,4\nsecond:\n addi 16,16,1\n {b}\n\
+         add 17,17,16\njoin:\n addic. 3,3,-1\n bne loop\n b .\n .balign 16\n\
+         handler:\n mfspr 30,26\n addi 30,30,4\n mtspr 26,30\n mfspr 31,61\n add 28,28,31\n addi 29,29,1\n rfi\n"
+    )
+}
+
+#[test]
+fn accesses_of_side_traces_fault_with_everything_in_place() {
+    let far =
+        "andi. 5,3,510\n mr 25,24\n bne near\n mr 25,26\nnear:\n lwz 27,0(25)\n add 20,20,27\n stw 20,4(25)";
+    assert!(sides_of(&two_ways("nop", "nop", far)) > 0);
+    assert!(sides_of(&two_ways("nop", far, "nop")) > 0);
+}
+
+#[test]
+fn what_changes_the_code_of_one_of_a_family_changes_all() {
+    // Now and then a way is changed, by the other one or by itself.
+    for place in ["10", "12"] {
+        let change = format!(
+            "andi. 5,3,1022\n bne stay\n lwz 18,0({place})\n xori 18,18,6\n stw 18,0({place})\n isync\nstay:\n addi 19,19,1"
+        );
+        assert!(sides_of(&two_ways("nop", &change, "nop")) > 0);
+        assert!(sides_of(&two_ways("nop", "nop", &change)) > 0);
+        assert!(sides_of(&two_ways(&change.replace("1022", "1023"), "nop", "nop")) > 0);
+    }
+    // Only the side trace comes to what is changed here.
+    let function = "handler2:\n mfspr 23,8\nthird:\n addi 21,21,1\n andi. 5,3,1022\n bne last\n lis 18,0\n ori 18,18,third\n\
+        lwz 22,0(18)\n xori 22,22,6\n stw 22,0(18)\n isync\nlast:\n mtspr 8,23\n blr\n";
+    assert!(sides_of(&(two_ways("nop", "nop", "bl handler2") + function)) > 0);
+}
+
+#[test]
+fn slots_of_side_traces_are_forgotten_when_the_table_loses_a_word() {
+    // Page 5 is mapped to itself and to page 6 in turn.
+    let program = two_ways(
+        "andi. 5,3,510\n bne stay\n xori 22,22,0x3000\n tlbwe 22,21,1\n isync\nstay:\n addi 19,19,1",
+        "lwz 6,0x1010(24)\n add 6,6,3\n stw 6,0x1010(24)",
+        "lwz 6,0x1010(24)\n addi 6,6,3\n stw 6,0x1010(24)",
+    );
+    let slices = [3001, 1500, 2048, 4099, 1031, 1999].into_iter().cycle().take(48);
+    let stats = run(&program, slices, |state| (state.gpr[21], state.gpr[22]) = (5, 0x5000));
+    assert!(stats.side_traces > 0, "{stats:?}");
+}

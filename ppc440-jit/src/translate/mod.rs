@@ -36,7 +36,7 @@ use memory::Windows;
 pub(crate) use pages::Way;
 pub(crate) use regs::FIXED;
 use regs::{Guest, Held, Regs};
-pub(crate) use trace::traceable;
+pub(crate) use trace::{Root, Side, WayOut, traceable};
 
 /// Most guest instructions of a block.
 pub(crate) const MOST: usize = 128;
@@ -86,6 +86,10 @@ pub(crate) struct Source<'a> {
     pub(crate) path: Option<&'a [u32]>,
     /// Slots that a trace may have.
     pub(crate) slots: Range<u32>,
+    /// Numbers by which a trace may count its ways out.
+    pub(crate) exits: Range<u32>,
+    /// The words are those of a side trace, and lead back to the trace that this tells of.
+    pub(crate) side: Option<Side<'a>>,
 }
 
 /// A block's code.
@@ -98,6 +102,10 @@ pub(crate) struct Translation {
     pub(crate) fallbacks: Vec<u32>,
     /// Of a trace: one for each slot that it took.
     pub(crate) ways: Vec<Way>,
+    /// Of a trace: the ways out that it counts.
+    pub(crate) exits: Vec<WayOut>,
+    /// Of a trace: where its rounds begin.
+    pub(crate) root: Option<Root>,
 }
 
 /// An instruction of a block, and how many come before it that R12 does not count yet: one number, so that code out of
@@ -213,7 +221,10 @@ pub(crate) struct Translator<'a> {
     repeats: Option<loops::Loop>,
     /// Of a trace: host registers that hold another guest register than elsewhere.
     swaps: Vec<trace::Swap>,
+    /// Of a trace: where a round begins.
+    root: Option<Root>,
     fallbacks: Vec<u32>,
+    ways_out: Vec<WayOut>,
     pages: pages::Pages,
     /// The trace has something that traces do not have.
     failed: bool,
@@ -242,7 +253,9 @@ pub(crate) fn translate(
         flags: None,
         repeats: None,
         swaps: Vec::new(),
+        root: None,
         fallbacks: Vec::new(),
+        ways_out: Vec::new(),
         pages: pages::Pages::default(),
         failed: false,
         inline,
@@ -256,8 +269,9 @@ pub(crate) fn translate(
     let words = t.block();
     t.out_of_line();
     t.empty_slots();
-    let Translator { e, sites, fallbacks, pages, .. } = t;
-    (!t.failed).then_some(Translation { code: e.code, sites, words, fallbacks, ways: pages.ways })
+    let Translator { e, sites, fallbacks, pages, ways_out: exits, root, .. } = t;
+    let ways = pages.ways;
+    (!t.failed).then_some(Translation { code: e.code, sites, words, fallbacks, ways, exits, root })
 }
 
 impl Translator<'_> {
@@ -611,8 +625,13 @@ impl Translator<'_> {
             for (host, guest) in exit.spill.iter() {
                 self.e.store(guest.place(), host);
             }
-            self.swap_out();
             let target = exit.target;
+            if let Count::Of(count) = exit.count
+                && self.leave_trace(target, count)
+            {
+                continue;
+            }
+            self.swap_out();
             match exit.count {
                 Count::Of(count) => self.go_to_counting(target, true, count),
                 Count::Done => {

@@ -102,6 +102,11 @@ impl Regs {
         Self { fixed, slots: [Slot::default(); HOSTS.len()], of_guest: [None; GUESTS], next: 0 }
     }
 
+    /// Which guest registers always have a host register here.
+    pub(super) fn always(&self) -> Fixed {
+        self.fixed
+    }
+
     /// The host register that always holds `guest`.
     pub(super) fn always_in(&self, guest: impl Into<Guest>) -> Option<Reg> {
         let guest = guest.into();

@@ -8,6 +8,7 @@ use ppc440_core::op::Op;
 use ppc440_core::state::CpuState;
 use ppc440_core::translate::selection;
 
+use super::regs::CTR;
 use super::{Translator, field, state};
 use crate::emit::{Alu, Cond, Mem, R15, RAX, RCX, RDX, Reg, Shift};
 use crate::frame;
@@ -60,7 +61,14 @@ impl Translator<'_> {
         }
         let place = match spr {
             8 => field!(lr),
-            9 => field!(ctr),
+            9 => {
+                let rt = self.write(op.rt());
+                match self.regs.held(CTR) {
+                    Some(ctr) => self.e.mov(rt, ctr),
+                    None => self.e.load(rt, field!(ctr)),
+                }
+                return true;
+            }
             256 => field!(usprg0),
             260..=263 => state(offset_of!(CpuState, sprg) + 4 * (spr - 256) as usize),
             _ if self.user() => return false,
@@ -77,6 +85,13 @@ impl Translator<'_> {
     fn move_to_spr(&mut self, op: Op) -> bool {
         let spr = op.spr();
         let rs = self.read(op.rt());
+        if spr == 9
+            && let Some(ctr) = self.regs.held(CTR)
+        {
+            self.e.mov(ctr, rs);
+            self.regs.soil(ctr);
+            return true;
+        }
         let for_all = match spr {
             8 => Some(field!(lr)),
             9 => Some(field!(ctr)),

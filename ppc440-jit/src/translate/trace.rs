@@ -6,14 +6,20 @@
 //! Nothing in a trace looks at clock and pins. A round begins only if more instructions are left before the next look than
 //! a round has; else the block that the trace stands for goes on, which looks where it must. For the same reason a trace
 //! has nothing in it that the core executes in line, or that changes the mode, the context or an enable bit.
+//!
+//! A trace that is often left by the same way out gets a *side trace*: the way from there back to where the rounds of the first,
+//! its *root*, begin. It takes over the registers as the root has them, and ends in the root's next round.
 
 use ppc440_core::op::Op;
 
-use super::loops::{self, Loop};
-use super::regs::{Fixed, Guest, HOSTS, Regs, standard};
+use alloc::vec::Vec;
+
+use super::loops;
+use super::regs::{CTR, Fixed, Guest, HOSTS, Regs, standard};
 use super::{Count, Exit, Holes, Then, Translator, ends_block, field, pauses};
 use crate::cache::NewSite;
 use crate::emit::{Alu, Cond, R12, RAX, Reg};
+use crate::frame;
 
 /// A host register that holds `mine` here and `other` everywhere else.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +27,42 @@ pub(super) struct Swap {
     host: Reg,
     other: Guest,
     mine: Guest,
+}
+
+/// Where the rounds of a trace begin, and what holds there.
+#[derive(Clone, Debug)]
+pub(crate) struct Root {
+    pub(crate) pc: u32,
+    /// More instructions than these must be left.
+    words: u32,
+    /// Offset in the memory for code.
+    start: usize,
+    regs: Regs,
+    swaps: Vec<Swap>,
+}
+
+/// What a side trace begins with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Side<'a> {
+    pub(crate) root: &'a Root,
+    /// Instructions that the way out has to count.
+    pub(crate) count: u32,
+    /// Offset of the rest of the way out, for when too little is left.
+    pub(crate) rest: usize,
+}
+
+/// A way out of a trace, with offsets in its code.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WayOut {
+    /// The instruction that counts it: a jump to a side trace has room there. Only what the trace holds from round to round
+    /// is in other registers than elsewhere.
+    pub(crate) at: u32,
+    /// What comes behind that.
+    pub(crate) rest: u32,
+    pub(crate) site: u32,
+    pub(crate) target: u32,
+    /// Instructions that it has to count.
+    pub(crate) count: u32,
 }
 
 /// Whether a trace may have the instruction.
@@ -45,7 +87,37 @@ impl Translator<'_> {
     /// The instruction that comes after the current one.
     fn next_pc(&self) -> u32 {
         let next = self.index + 1;
-        self.pc_at(if next == self.source.words.len() { 0 } else { next })
+        if next == self.source.words.len() { self.head() } else { self.pc_at(next) }
+    }
+
+    /// Where rounds begin.
+    fn head(&self) -> u32 {
+        self.source.side.map_or(self.source.pc, |side| side.root.pc)
+    }
+
+    pub(super) fn begin_trace(&mut self) {
+        match self.source.side {
+            Some(side) => self.begin_side(side),
+            None => self.begin_root(),
+        }
+    }
+
+    /// ```text
+    /// R12 -= the way out's instructions; if R12 <= instructions undo that and go on with the way out
+    /// empty the slots, if they are not for this table as it is
+    /// ```
+    fn begin_side(&mut self, side: Side<'_>) {
+        self.e.alu64_imm(Alu::Sub, R12, side.count);
+        self.e.alu64_imm(Alu::Cmp, R12, self.source.words.len() as u32);
+        let enough = self.e.jump_if(Cond::Greater);
+        self.e.alu64_imm(Alu::Add, R12, side.count);
+        let hole = self.e.jump();
+        self.bind_far(hole, side.rest);
+        self.e.bind_here(enough);
+        self.begin_pages();
+        self.swaps.clone_from(&side.root.swaps);
+        self.regs = Regs::with(side.root.regs.always());
+        self.root = Some(side.root.clone());
     }
 
     /// ```text
@@ -54,7 +126,7 @@ impl Translator<'_> {
     /// exchange registers; read what is used most
     /// start:
     /// ```
-    pub(super) fn begin_trace(&mut self) {
+    fn begin_root(&mut self) {
         self.e.alu64_imm(Alu::Cmp, R12, self.source.words.len() as u32);
         let enough = self.e.jump_if(Cond::Greater);
         self.fall_back();
@@ -73,8 +145,13 @@ impl Translator<'_> {
         let others = uses.iter().filter(|uses| uses.times != 0).count();
         let room = if accesses { HOSTS.len() - 1 } else { HOSTS.len() };
         self.keep_most_used(&mut uses, others.min(room));
-        let last = self.source.words.len() - 1;
-        self.repeats = Some(Loop { last, start: self.e.here(), regs: self.regs.clone(), waits: None });
+        self.root = Some(Root {
+            pc: self.source.pc,
+            words: self.source.words.len() as u32,
+            start: self.source.at + self.e.here(),
+            regs: self.regs.clone(),
+            swaps: self.swaps.clone(),
+        });
     }
 
     /// Gives host registers the guest registers that they hold here. Leaves the flags alone.
@@ -143,7 +220,10 @@ impl Translator<'_> {
             _ => {
                 // The target is read before LK replaces it.
                 self.failed |= !always;
-                self.e.load(RAX, if op.xo() == 16 { field!(lr) } else { field!(ctr) });
+                match self.regs.held(CTR).filter(|_| op.xo() != 16) {
+                    Some(ctr) => self.e.mov(RAX, ctr),
+                    None => self.e.load(RAX, if op.xo() == 16 { field!(lr) } else { field!(ctr) }),
+                }
                 self.link_register(op);
                 self.e.alu_imm(Alu::And, RAX, !3);
                 self.e.alu_imm(Alu::Cmp, RAX, next);
@@ -164,15 +244,48 @@ impl Translator<'_> {
     /// More than a round must be left before each, so something is left after it: whether the end of a round is a point
     /// where interrupts are taken is no question then.
     pub(super) fn close_trace(&mut self) {
-        let Some(repeats) = self.repeats.take() else { return };
-        self.meet(&repeats.regs);
-        self.e.alu64_imm(Alu::Sub, R12, self.count());
-        self.e.alu64_imm(Alu::Cmp, R12, self.count());
-        let again = self.e.jump_if(Cond::Greater);
-        self.e.bind(again, repeats.start);
+        let Some(root) = self.root.take() else { return };
+        self.meet(&root.regs);
+        self.next_round(&root, self.count());
         let hole = self.e.jump();
-        let (spill, target) = (repeats.regs.dirty(), self.source.pc);
-        self.exits.push(Exit { hole, spill, target, count: Count::Fallback });
+        self.exits.push(Exit { hole, spill: root.regs.dirty(), target: root.pc, count: Count::Fallback });
+        self.root = Some(root);
+    }
+
+    /// R12 -= count; begins a round if enough is left.
+    fn next_round(&mut self, root: &Root, count: u32) {
+        self.e.alu64_imm(Alu::Sub, R12, count);
+        self.e.alu64_imm(Alu::Cmp, R12, root.words);
+        let again = self.e.jump_if(Cond::Greater);
+        self.bind_far(again, root.start);
+    }
+
+    /// The beginning of a way out of the trace, which leads to `target` and has `count` instructions to count, with everything
+    /// written back that a round need not hold. True if that is all of it: it leads to the next round.
+    ///
+    /// ```text
+    /// exits[number] += 1      (a jump to a side trace, when there is one)
+    /// ```
+    pub(super) fn leave_trace(&mut self, target: u32, count: u32) -> bool {
+        let Some(root) = self.root.take() else { return false };
+        let again = target == root.pc;
+        if again {
+            for (host, guest) in root.regs.all().iter() {
+                self.e.load(host, guest.place());
+            }
+            self.next_round(&root, count);
+            self.swap_out();
+            self.fall_back();
+        } else if (target ^ root.pc) & !0xFFF == 0 && self.ways_out.len() < self.source.exits.len() {
+            let number = self.source.exits.start + self.ways_out.len() as u32;
+            let at = self.e.here() as u32;
+            self.e.alu_mem_imm(false, Alu::Add, frame::exit_count(number), 1);
+            let rest = self.e.here() as u32;
+            let site = self.source.first_site + self.sites.len() as u32;
+            self.ways_out.push(WayOut { at, rest, site, target, count });
+        }
+        self.root = Some(root);
+        again
     }
 
     /// Goes on in the block that the trace stands for: R12 is what it was before, above 0 or not.
@@ -182,7 +295,7 @@ impl Translator<'_> {
         ask.push(hole);
         let jump = Some((self.source.at + hole.0) as u32);
         self.fallbacks.push(self.source.first_site + self.sites.len() as u32);
-        let target = self.source.pc;
+        let target = self.head();
         self.ask_driver(ask, NewSite { target, sampling: false, jump, stub: 0, key: None });
     }
 }
