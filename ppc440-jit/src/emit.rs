@@ -162,6 +162,8 @@ const fn rex(w: bool, reg: u8, index: u8, base: u8) -> u8 {
 #[derive(Debug, Default)]
 pub(crate) struct Emitter {
     pub(crate) code: Vec<u8>,
+    /// The host's flags compare this register with 0, as signed numbers, at this place in the code.
+    compared: Option<(Reg, usize)>,
 }
 
 impl Emitter {
@@ -331,6 +333,16 @@ impl Emitter {
 
     pub(crate) fn alu(&mut self, op: Alu, to: Reg, from: Reg) {
         self.rr(0, false, &[(op as u8) << 3 | 3], to.0, from.0, None);
+        self.note_logic(op, to);
+    }
+    fn note_logic(&mut self, op: Alu, to: Reg) {
+        if matches!(op, Alu::And | Alu::Or | Alu::Xor) {
+            self.compared = Some((to, self.here()));
+        }
+    }
+    /// Whether the host's flags are here those of `reg` compared with 0, as signed numbers.
+    pub(crate) fn has_compared(&self, reg: Reg) -> bool {
+        self.compared == Some((reg, self.here()))
     }
     pub(crate) fn alu64(&mut self, op: Alu, to: Reg, from: Reg) {
         self.rr(0, true, &[(op as u8) << 3 | 3], to.0, from.0, None);
@@ -343,6 +355,7 @@ impl Emitter {
     }
     pub(crate) fn alu_imm(&mut self, op: Alu, to: Reg, value: u32) {
         self.alu_imm_w(false, op, to, value);
+        self.note_logic(op, to);
     }
     /// The immediate is sign extended.
     pub(crate) fn alu64_imm(&mut self, op: Alu, to: Reg, value: u32) {

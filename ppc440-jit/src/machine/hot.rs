@@ -19,7 +19,7 @@ pub(super) const JUDGED_AFTER: u64 = 1 << 19;
 /// ...or so many, for tests...
 pub(super) const JUDGED_SOON: u64 = 4096;
 /// ...and an access roams if it went to another page more than once in so many...
-const ROAMS: u64 = 256;
+const ROAMS: u64 = 1024;
 /// ...and a way out is worth a side trace if it was taken more than once in so many.
 const LEAVES: u64 = 2048;
 

@@ -30,9 +30,17 @@ impl Translator<'_> {
 
     /// CR field `field` <- `reg` compared with 0 as a signed number.
     fn compare_zero(&mut self, field: u32, reg: Reg) {
+        let compared = self.e.has_compared(reg);
+        self.compare_zero_unless(compared, field, reg);
+    }
+
+    /// The same; `compared` if the host's flags tell it already.
+    fn compare_zero_unless(&mut self, compared: bool, field: u32, reg: Reg) {
         self.e.movsx32(RAX, reg);
         if self.so() != 0 || self.next_asks(field) {
-            self.e.test(reg, reg);
+            if !compared {
+                self.e.test(reg, reg);
+            }
             self.set_field(field);
         } else {
             self.e.store64(cr_field(field), RAX);
@@ -45,6 +53,12 @@ impl Translator<'_> {
         next.is_some_and(|op| {
             matches!((op.primary(), op.xo()), (16, _) | (19, 16 | 528)) && op.ra() as u32 / 4 == field
         })
+    }
+
+    /// Whether the next instruction is a branch on CR0\[EQ\].
+    fn next_asks_for_zero(&self) -> bool {
+        let next = self.source.words.get(self.index + 1).map(|&word| Op::new(word));
+        self.next_asks(0) && next.is_some_and(|op| op.ra() == 2)
     }
 
     /// CR field `field` <- `a` compared with `b`.
@@ -107,9 +121,13 @@ impl Translator<'_> {
 
     /// `result` <- EAX, and CR0 if `op` records.
     fn finish(&mut self, op: Op, target: usize) {
+        let compared = self.e.has_compared(RAX);
+        // This stores and loads at most.
         let to = self.write(target);
         self.e.mov(to, RAX);
-        self.record(op, to);
+        if op.rc() {
+            self.compare_zero_unless(compared, 0, to);
+        }
     }
 
     /// D-forms. False if it is none that is translated.
@@ -138,13 +156,16 @@ impl Translator<'_> {
             }
             12 | 13 => {
                 let ra = self.read(op.ra());
-                self.e.mov(RAX, ra);
-                self.e.alu_imm(Alu::Add, RAX, op.si());
-                self.carry_from_flag();
                 let rt = self.write(op.rt());
-                self.e.mov(rt, RAX);
+                if rt != ra {
+                    self.e.mov(rt, ra);
+                }
+                self.e.alu_imm(Alu::Add, rt, op.si());
+                self.carry_from_flag();
                 if op.primary() == 13 {
-                    self.record_always(rt);
+                    // The sum may have overflown, but whether it is 0 the flags tell.
+                    let compared = self.so() == 0 && self.next_asks_for_zero();
+                    self.compare_zero_unless(compared, 0, rt);
                 }
             }
             14 | 15 => {
