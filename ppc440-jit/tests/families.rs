@@ -176,7 +176,8 @@ impl Program {
         }
     }
 
-    fn new(seed: u64) -> String {
+    /// A whole program.
+    fn text(seed: u64) -> String {
         let mut program =
             Self { random: Random(seed), text: String::new(), labels: 0, functions: String::new() };
         program.line("lis 9,0\n ori 9,9,handler\n mtspr 402,9\n mtspr 413,9\n lis 3,1\n li 24,0x4000\nloop:");
@@ -240,7 +241,7 @@ fn random_loops_are_what_they_are_when_stepped() {
     let (from, seeds) = (number("FAMILY_FROM", 0), number("FAMILY_SEEDS", 300));
     let mut with_sides = 0;
     for seed in from..from + seeds {
-        let program = Program::new(seed);
+        let program = Program::text(seed);
         match run(seed, &program) {
             Ok(sides) => with_sides += u64::from(sides > 0),
             Err(what) => panic!("seed {seed}: {what}\n{program}"),
