@@ -2,15 +2,16 @@
 //! address. A block is known by where its code lies (physical page and word), by the effective address that is built
 //! into it, and by its mode: problem state, MSR\[FP\] and XER\[SO\], which are built in too.
 
+mod traces;
+
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::ops::Range;
 
 use crate::buffer::CodeMemory;
-use crate::frame::{EXITS, SLOTS};
 use crate::record::{Cause, Recorder, Shown};
-use crate::translate::{Root, Side, Source, Translation, Way, WayOut};
+use crate::translate::Source;
+use traces::Traces;
 
 /// Words in a page.
 pub(crate) const WORDS: usize = 1024;
@@ -50,30 +51,6 @@ pub(crate) struct Block {
     family: u32,
     /// It was dropped.
     dead: bool,
-}
-
-/// A trace with its side traces.
-#[derive(Clone, Debug)]
-struct Family {
-    root: Root,
-    /// The block that it stands for.
-    block: u32,
-    sides: u8,
-}
-
-/// Most side traces of a trace...
-const SIDES: u8 = 16;
-/// ...and how often a way out is followed to make one.
-const TRIES: u8 = 3;
-
-/// A way out of a trace that may come to lead to a side trace; offsets are those in the memory for code.
-#[derive(Debug)]
-struct Exit {
-    trace: u32,
-    way: WayOut,
-    /// The driver wants to be asked when it is taken.
-    asked: bool,
-    tries: u8,
 }
 
 /// A jump out of a block that can be led straight to another.
@@ -188,11 +165,7 @@ pub(crate) struct Cache {
     pages: Vec<Option<Box<Page>>>,
     /// One table a mode.
     pub(crate) jumps: Box<[JumpEntry]>,
-    /// By slot in use; that of a slot in front means nothing.
-    ways: Vec<Way>,
-    /// By number of their counter.
-    exits: Vec<Exit>,
-    families: Vec<Family>,
+    traces: Traces,
     /// Goes up when everything is dropped.
     pub(crate) generation: u32,
     /// Goes up whenever a block is not the one to go to any more.
@@ -219,9 +192,7 @@ impl Cache {
             pcs: Vec::new(),
             pages: Vec::new(),
             jumps: vec![JumpEntry::EMPTY; MODES * JUMPS].into_boxed_slice(),
-            ways: Vec::new(),
-            exits: Vec::new(),
-            families: Vec::new(),
+            traces: Traces::default(),
             generation: 0,
             changes: 0,
             stats: JitStats::default(),
@@ -289,66 +260,6 @@ impl Cache {
             exits: 0..0,
             side: None,
         }
-    }
-
-    /// Likewise, for a trace along `path`; a side trace if it begins with way out `exit`.
-    pub(crate) fn trace_source<'a>(
-        &'a self,
-        words: &'a [u32],
-        path: &'a [u32],
-        mode: u8,
-        page: u32,
-        exit: Option<u32>,
-    ) -> Source<'a> {
-        let side = exit.map(|exit| {
-            let Exit { trace, way, .. } = &self.exits[exit as usize];
-            let family = self.blocks[*trace as usize].family;
-            Side { root: &self.families[family as usize].root, count: way.count, rest: way.rest as usize }
-        });
-        Source {
-            path: Some(path),
-            slots: self.ways.len() as u32..SLOTS as u32,
-            exits: self.exits.len() as u32..EXITS as u32,
-            side,
-            ..self.source(words, path[0], mode, page)
-        }
-    }
-
-    /// `trace` has the first of the free slots, one for each of `ways`: which these are.
-    fn take_slots(&mut self, trace: u32, ways: &[Way]) -> Range<usize> {
-        let (first, at) = (self.ways.len(), self.blocks[trace as usize].at);
-        self.ways.extend(ways.iter().map(|way| Way { look: at + way.look, roams: at + way.roams }));
-        first..self.ways.len()
-    }
-
-    /// `trace` has the first of the free numbers of ways out, one for each of `exits`.
-    fn take_exits(&mut self, trace: u32, exits: &[WayOut]) -> Range<usize> {
-        let (first, at) = (self.exits.len(), self.blocks[trace as usize].at);
-        for (number, &way) in (first as u32..).zip(exits) {
-            self.sites[way.site as usize].exit = number;
-            let way = WayOut { at: at + way.at, rest: at + way.rest, ..way };
-            self.exits.push(Exit { trace, way, asked: false, tries: 0 });
-        }
-        first..self.exits.len()
-    }
-
-    /// Slots in use.
-    pub(crate) fn slots(&self) -> usize {
-        self.ways.len()
-    }
-
-    /// The access that has this slot does without it from now on.
-    pub(crate) fn leave_slot(&mut self, slot: usize) {
-        let Way { look, roams } = self.ways[slot];
-        self.stats.roaming += 1;
-        self.lead(look as usize, roams as usize);
-    }
-
-    /// Puts a jump to offset `to` over what is at offset `at`.
-    fn lead(&mut self, at: usize, to: usize) {
-        const JUMP: u8 = 0xE9;
-        let [a, b, c, d] = (to as u32).wrapping_sub(at as u32 + 5).to_le_bytes();
-        self.memory.write(at, &[JUMP, a, b, c, d]);
     }
 
     /// Takes over a translation that was made for [`Cache::next_offset`] and for sites numbered from `sites.len()`.
@@ -428,128 +339,6 @@ impl Cache {
         self.stats.translated_words += words.len() as u64;
         self.stats.code_bytes = self.used as u64;
         number
-    }
-
-    /// Adds a trace that stands for `block` from now on: what came to the block comes to the trace, and its fallbacks lead to
-    /// the block. `pcs` are the effective addresses of its instructions. Whatever drops the block drops the trace. Tells the
-    /// slots and the counters of ways out that are the trace's.
-    pub(crate) fn add_trace(
-        &mut self,
-        block: u32,
-        pcs: &[u32],
-        words: &[u32],
-        made: &Translation,
-    ) -> (Range<usize>, Range<usize>) {
-        let &Block { pc, page, mode, bytes, .. } = &self.blocks[block as usize];
-        let trace = self.add(pc, page, mode, words, &made.code, &made.sites);
-        self.changes = self.changes.wrapping_add(1);
-        let family = self.families.len() as u32;
-        if let Some(root) = made.root.clone() {
-            self.families.push(Family { root, block, sides: 0 });
-        }
-        self.belongs(trace, family, pcs, bytes);
-        let mut site = self.blocks[block as usize].incoming;
-        while site != NONE {
-            let next = self.sites[site as usize].next;
-            // Those of an earlier trace that is gone stay.
-            self.link(site, trace);
-            site = next;
-        }
-        self.stats.traces += 1;
-        self.remember_jump(trace);
-        self.finish_trace(trace, block, made)
-    }
-
-    /// Adds a side trace that begins with way out `exit`, as [`Cache::add_trace`].
-    pub(crate) fn add_side(
-        &mut self,
-        exit: u32,
-        pcs: &[u32],
-        words: &[u32],
-        made: &Translation,
-    ) -> (Range<usize>, Range<usize>) {
-        let Exit { trace, way, .. } = self.exits[exit as usize];
-        let &Block { page, mode, bytes, family, .. } = &self.blocks[trace as usize];
-        let side = self.add_hidden(pcs[0], page, mode, words, &made.code, &made.sites);
-        let entry = &mut self.families[family as usize];
-        entry.sides += 1;
-        let block = entry.block;
-        self.belongs(side, family, pcs, bytes);
-        self.lead(way.at as usize, self.blocks[side as usize].at as usize);
-        self.stats.side_traces += 1;
-        self.finish_trace(side, block, made)
-    }
-
-    /// `trace` belongs to `family` and runs through `pcs`. What drops one of a family, whose others depend on `bytes`, drops all.
-    fn belongs(&mut self, trace: u32, family: u32, pcs: &[u32], mut bytes: (u16, u16)) {
-        for pc in pcs {
-            let offset = (pc & 0xFFF) as u16;
-            bytes = (bytes.0.min(offset), bytes.1.max(offset + 4));
-        }
-        let entry = &mut self.blocks[trace as usize];
-        (entry.family, entry.first_pc) = (family, Some(self.pcs.len() as u32));
-        self.pcs.extend_from_slice(pcs);
-        let page = entry.page;
-        if let Some(page) = &self.pages[page as usize] {
-            for &block in &page.blocks {
-                let entry = &mut self.blocks[block as usize];
-                if entry.family == family {
-                    entry.bytes = bytes;
-                }
-            }
-        }
-    }
-
-    fn finish_trace(&mut self, trace: u32, block: u32, made: &Translation) -> (Range<usize>, Range<usize>) {
-        for &site in &made.fallbacks {
-            self.link(site, block);
-            self.sites[site as usize].stays = true;
-        }
-        (self.take_slots(trace, &made.ways), self.take_exits(trace, &made.exits))
-    }
-
-    /// Ways out that are counted.
-    pub(crate) fn exits(&self) -> usize {
-        self.exits.len()
-    }
-
-    /// The driver wants to be asked when way out `exit` is taken next, if a side trace could come of that.
-    pub(crate) fn ask_at(&mut self, exit: usize) {
-        let Exit { trace, way, asked, tries } = &mut self.exits[exit];
-        let entry = &self.blocks[*trace as usize];
-        if entry.dead || *tries >= TRIES || self.families[entry.family as usize].sides >= SIDES {
-            return;
-        }
-        *tries += 1;
-        *asked = true;
-        let site = way.site;
-        let entry = &mut self.sites[site as usize];
-        let linked = core::mem::replace(&mut entry.linked, NONE);
-        if let (Some(jump), true) = (entry.jump, linked != NONE) {
-            self.memory.patch_jump(jump as usize, entry.stub as usize);
-            self.unlink(site, linked);
-        }
-    }
-
-    /// The way out that `site` belongs to, if the driver wants to know that it is taken; it is told once. With its page and
-    /// mode.
-    pub(crate) fn asked_at(&mut self, site: u32) -> Option<(u32, u32, u8)> {
-        let exit = self.sites[site as usize].exit;
-        let entry = self.exits.get_mut(exit as usize)?;
-        let &Block { page, mode, dead, .. } = &self.blocks[entry.trace as usize];
-        (core::mem::take(&mut entry.asked) && !dead).then_some((exit, page, mode))
-    }
-
-    /// Where a side trace that begins with way out `exit` must lead, and where it begins; `None` if the trace is gone.
-    pub(crate) fn side_ends(&self, exit: u32) -> Option<(u32, u32)> {
-        let Exit { trace, way, .. } = self.exits.get(exit as usize)?;
-        let block = &self.blocks[*trace as usize];
-        (!block.dead).then(|| (self.families[block.family as usize].root.pc, way.target))
-    }
-
-    /// Whether the block is a trace.
-    pub(crate) fn is_trace(&self, block: u32) -> bool {
-        self.blocks[block as usize].first_pc.is_some()
     }
 
     /// Leads `site` straight to `block`; a jump out of the page checks the fetch translation first.
@@ -717,9 +506,7 @@ impl Cache {
         self.pages.clear();
         self.jumps.fill(JumpEntry::EMPTY);
         self.used = self.fixed;
-        self.ways.clear();
-        self.exits.clear();
-        self.families.clear();
+        self.traces = Traces::default();
         self.generation = self.generation.wrapping_add(1);
         self.stats.code_bytes = self.used as u64;
     }
