@@ -6,7 +6,7 @@ use core::ops::Range;
 
 use super::{Block, Cache, NONE};
 use crate::frame::{EXITS, SLOTS};
-use crate::translate::{Root, Side, Source, Translation, Way, WayOut};
+use crate::translate::{Root, Side, Source, Translation, WayOut};
 
 /// A trace with its side traces.
 #[derive(Clone, Debug)]
@@ -36,8 +36,8 @@ struct Exit {
 #[derive(Debug, Default)]
 pub(super) struct Traces {
     families: Vec<Family>,
-    /// By slot in use; that of a slot in front means nothing.
-    ways: Vec<Way>,
+    /// By slot in use: what to write where if its access shall do without it. That of a slot in front means nothing.
+    ways: Vec<(u32, Vec<u8>)>,
     /// By number of their counter.
     exits: Vec<Exit>,
 }
@@ -70,10 +70,11 @@ impl Cache {
         }
     }
 
-    /// `trace` has the first of the free slots, one for each of `ways`: which these are.
-    fn take_slots(&mut self, trace: u32, ways: &[Way]) -> Range<usize> {
+    /// `trace` has the first of the free slots: which these are.
+    fn take_slots(&mut self, trace: u32, made: &Translation) -> Range<usize> {
         let (first, at) = (self.traces.ways.len(), self.blocks[trace as usize].at);
-        self.traces.ways.extend(ways.iter().map(|way| Way { look: at + way.look, roams: at + way.roams }));
+        let past = made.ways.iter().map(|way| (at + way.look, way.past_slot(&made.code)));
+        self.traces.ways.extend(past);
         first..self.traces.ways.len()
     }
 
@@ -95,9 +96,9 @@ impl Cache {
 
     /// The access that has this slot does without it from now on.
     pub(crate) fn leave_slot(&mut self, slot: usize) {
-        let Way { look, roams } = self.traces.ways[slot];
+        let (at, code) = &self.traces.ways[slot];
+        self.memory.write(*at as usize, code);
         self.stats.roaming += 1;
-        self.lead(look as usize, roams as usize);
     }
 
     /// Puts a jump to offset `to` over what is at offset `at`.
@@ -182,7 +183,7 @@ impl Cache {
             self.link(site, block);
             self.sites[site as usize].stays = true;
         }
-        (self.take_slots(trace, &made.ways), self.take_exits(trace, &made.exits))
+        (self.take_slots(trace, made), self.take_exits(trace, &made.exits))
     }
 
     /// Ways out that are counted.

@@ -102,7 +102,7 @@ pub(super) struct PlainAccess {
 /// A jump for an access that is not aligned.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Crossing {
-    hole: Hole,
+    pub(super) hole: Hole,
     /// Where the access goes on if it lies in a page.
     resume: usize,
     /// Its effective address.
@@ -163,7 +163,8 @@ impl Translator<'_> {
         slow.turned = self.same_page(at, span, store);
         if slow.turned.is_none() {
             slow.crossing = self.within_page(at, span, &mut slow.holes);
-            self.translate_address(at, store, &mut slow.holes);
+            let unknown = self.translate_address(at, store);
+            slow.holes.push(unknown);
         }
     }
 
@@ -203,17 +204,17 @@ impl Translator<'_> {
         self.e.bind(back, resume);
     }
 
-    /// `at` <- the host address of the effective address in it, else jumps to `holes`.
+    /// `at` <- the host address of the effective address in it, else jumps away.
     ///
     /// ```text
     /// at -= table[at >> 12]; if it did not borrow give up
     /// ```
-    pub(super) fn translate_address(&mut self, at: Reg, store: bool, holes: &mut Holes) {
+    pub(super) fn translate_address(&mut self, at: Reg, store: bool) -> Hole {
         self.e.mov(RCX, at);
         self.e.shift_imm(Shift::Shr, RCX, 12);
         let table = if store { data_table::STORES as i32 } else { 0 };
         self.e.alu64_mem(Alu::Sub, at, Mem::indexed(R15, RCX, 3, table));
-        holes.push(self.e.jump_if(Cond::AboveEqual));
+        self.e.jump_if(Cond::AboveEqual)
     }
 
     /// Emits `probe`.
@@ -247,7 +248,7 @@ impl Translator<'_> {
             holes.push(self.e.jump());
             self.e.bind_here(aligned);
         }
-        self.translate_address(probe.host, probe.store, holes);
+        holes.push(self.translate_address(probe.host, probe.store));
     }
 
     /// The host address of an access, if a window has it.

@@ -31,11 +31,53 @@ pub(super) struct Pages {
     pub(super) ways: Vec<Way>,
 }
 
-/// Two offsets in the code of a trace: where an access looks into its slot, and where it shall go instead if it roams.
+/// Offsets in the code of a trace that tell how an access comes to its host address.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Way {
+    /// Where it looks into its slot, and how far there is room for what does without.
     pub(crate) look: u32,
-    pub(crate) roams: u32,
+    resume: u32,
+    /// Where it goes if it roams, and behind that the jump back.
+    roams: u32,
+    back: u32,
+    /// The displacements of jumps between these two; 0 for none.
+    jumps: [u32; 2],
+}
+
+impl Way {
+    /// What to put in the place of the look into the slot: what an access does that roams, if there is room, or a jump there.
+    pub(crate) fn past_slot(&self, code: &[u8]) -> Vec<u8> {
+        /// What does nothing, by length.
+        const NOTHING: [&[u8]; 7] = [
+            &[0x90],
+            &[0x66, 0x90],
+            &[0x0F, 0x1F, 0x00],
+            &[0x0F, 0x1F, 0x40, 0x00],
+            &[0x0F, 0x1F, 0x44, 0x00, 0x00],
+            &[0x66, 0x0F, 0x1F, 0x44, 0x00, 0x00],
+            &[0x0F, 0x1F, 0x80, 0x00, 0x00, 0x00, 0x00],
+        ];
+        const JUMP: u8 = 0xE9;
+        let &Self { look, resume, roams, back, jumps } = self;
+        let distance = roams - look;
+        let Some(mut spare) = (resume - look).checked_sub(back - roams) else {
+            let mut jump = vec![JUMP];
+            jump.extend((distance - 5).to_le_bytes());
+            return jump;
+        };
+        let mut new = code[roams as usize..back as usize].to_vec();
+        for at in jumps.into_iter().filter(|&at| at != 0) {
+            let field = &mut new[(at - roams) as usize..][..4];
+            let old = u32::from_le_bytes([field[0], field[1], field[2], field[3]]);
+            field.copy_from_slice(&old.wrapping_add(distance).to_le_bytes());
+        }
+        while spare != 0 {
+            let nothing = NOTHING[(spare as usize).min(NOTHING.len()) - 1];
+            new.extend(nothing);
+            spare -= nothing.len() as u32;
+        }
+        new
+    }
 }
 
 /// An access that goes elsewhere.
@@ -149,15 +191,21 @@ impl Translator<'_> {
         self.e.bind(back, resume);
         let roams = self.e.here();
         let crossing = self.within_page(at, span, holes);
-        self.translate_address(at, store, holes);
+        let unknown = self.translate_address(at, store);
+        holes.push(unknown);
+        let behind = self.e.here();
         let back = self.e.jump();
         self.e.bind(back, resume);
+        let jumps = [crossing.map_or(0, |crossing| crossing.hole.0 as u32), unknown.0 as u32];
+        // Other lengths look for a crossing by a jump that is not among these.
+        let room_until = if matches!(span, 1 | 2 | 4 | 8) { resume } else { look };
         if let Some(crossing) = crossing {
             self.look_closer(crossing);
             holes.push(self.e.jump());
         }
         if let Some(front) = self.pages.front {
-            self.pages.ways[(slot - front) as usize] = Way { look: look as u32, roams: roams as u32 };
+            let [look, resume, roams, back] = [look, room_until, roams, behind].map(|at| at as u32);
+            self.pages.ways[(slot - front) as usize] = Way { look, resume, roams, back, jumps };
         }
     }
 }
