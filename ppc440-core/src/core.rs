@@ -475,6 +475,9 @@ impl Core {
                             return None;
                         }
                     }
+                } else {
+                    // The time that it slept is not the slice's.
+                    self.slice.begin(then, self.retired);
                 }
                 continue;
             }

@@ -258,6 +258,7 @@ impl<B: DirectRam> Jit<B> {
 
     /// Drops everything that was translated, after RAM was changed behind the core's back.
     pub fn flush(&mut self) {
+        self.path = None;
         self.cache.clear(Cause::Host);
     }
 
@@ -282,14 +283,16 @@ impl<B: DirectRam> Jit<B> {
             if core.sampling() {
                 core.settle();
                 if self_loop || core.wants_sample(bus) {
-                    if let Some(stop) = core.sample(bus, self_loop, end - retired) {
+                    let stop = core.sample(bus, self_loop, end - retired);
+                    self.follow_ram(bus);
+                    if let Some(stop) = stop {
                         return stop;
                     }
-                    if core.retired() >= end {
+                    if self.frame.core.retired() >= end {
                         return Stop::Budget;
                     }
                 }
-                if let Some(interrupt) = core.leave_sampling_point() {
+                if let Some(interrupt) = self.frame.core.leave_sampling_point() {
                     return Stop::Fatal(interrupt);
                 }
             }
@@ -413,6 +416,7 @@ impl<B: DirectRam> Jit<B> {
     /// The guest does nothing but look at the clock until `ticks` more have passed: sleeps, if that is worth it.
     pub(crate) fn wait(&mut self, bus: &mut B, ticks: u32) {
         if self.frame.core.wait(bus, ticks) {
+            self.follow_ram(bus);
             // Whatever ended the sleep is looked at now.
             self.limit = self.limit.wrapping_sub(self.frame.left as u64);
             self.frame.left = 0;
@@ -517,7 +521,12 @@ impl<B: DirectRam> Jit<B> {
             },
         };
         let core = &self.frame.core;
-        self.limit = core.next_sample().min(self.tail).min(retired + LOOK);
+        // A pin that matters already is looked at where the guest branches next.
+        self.limit = if core.wants_attention(bus) {
+            retired
+        } else {
+            core.next_sample().min(self.tail).min(retired + LOOK)
+        };
         self.frame.left = self.limit.wrapping_sub(retired) as i64;
         (self.frame.data_table, self.frame.fetch_table) = core.tables();
         self.frame.jumps = self.cache.jumps[usize::from(mode) * JUMPS..].as_ptr();

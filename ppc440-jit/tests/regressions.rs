@@ -394,3 +394,39 @@ fn a_page_that_is_read_and_executed_is_lost_to_both() {
 fn a_large_page_is_lost_everywhere() {
     remapped("lwz 5,32(24)\n lwz 6,0x2020(24)\n add 8,8,5\n add 8,8,6\n", 2, 0x8000, 0xC000);
 }
+
+/// A pool that is full lets the page of the running code go when data comes; a tlbwe that leads it elsewhere after that takes
+/// nothing away any more.
+#[test]
+fn code_whose_page_a_pool_let_go_goes_on_where_tlbwe_leads_it() {
+    use ppc440_core::options::{Options, ShadowPool};
+    let program = "loop:\n lwz 5,0(24)\n add 8,8,5\n lwz 5,0(25)\n tlbwe 22,21,1\n addi 8,8,1\n mr 20,22\n mr 22,23\n mr 23,20\n\
+        addic. 3,3,-1\n bne loop\n b .\n";
+    let code = ppc440_asm::assemble(program, 0x1000).expect("ok").bytes;
+    let mut ram = vec![0; 0x8000];
+    for page in [0x1000, 0x3000] {
+        ram[page..][..code.len()].copy_from_slice(&code);
+    }
+    // The same, but for `addi 8,8,2`.
+    let addi = code.chunks(4).position(|word| word == [0x39, 0x08, 0, 1]).expect("it is there");
+    ram[0x3000 + 4 * addi + 3] = 2;
+    let mut state = CpuState::reset(0x4222_18D3);
+    (state.pc, state.reset_entry) = (0x1000, 0);
+    for (entry, at) in [(1, 0x1000), (4, 0x4000), (5, 0x5000)] {
+        state.tlb[entry] = TlbEntry { word0: at | 0x210, word1: at, word2: 0x7, tid: 0 };
+    }
+    (state.gpr[3], state.gpr[21], state.gpr[24], state.gpr[25]) = (900, 1, 0x4000, 0x5000);
+    (state.gpr[22], state.gpr[23]) = (0x3000, 0x1000);
+    for pages in 1..4 {
+        let options = Options { icount: true, pool: Some(ShadowPool { pages, ..ShadowPool::default() }) };
+        let mut runner = Jit::new(Core::with_options(&state, options), code_memory(1 << 20));
+        runner.set_cold(0);
+        let mut stepper = Core::new(&state, true);
+        let (mut run_bus, mut step_bus) = (PointerBus::new(&ram), PointerBus::new(&ram));
+        let _ = runner.run(&mut run_bus, 8000);
+        while stepper.retired() < runner.core().retired() {
+            assert_eq!(stepper.step(&mut step_bus), None);
+        }
+        assert_eq!(runner.core().registers().gpr, stepper.registers().gpr, "{pages} pages");
+    }
+}

@@ -4,6 +4,7 @@
 mod common;
 
 use common::{PointerBus, code_memory};
+use ppc440_core::bus::Bus as _;
 use ppc440_core::core::{Core, Stop};
 use ppc440_core::flat::FlatBus;
 use ppc440_core::state::CpuState;
@@ -340,4 +341,38 @@ fn slots_of_side_traces_are_forgotten_when_the_table_loses_a_word() {
     let slices = [3001, 1500, 2048, 4099, 1031, 1999].into_iter().cycle().take(48);
     let stats = run(&program, slices, |state| (state.gpr[21], state.gpr[22]) = (5, 0x5000));
     assert!(stats.side_traces > 0, "{stats:?}");
+}
+
+#[test]
+fn a_pin_that_a_device_raises_in_a_trace_is_looked_at_where_the_trace_branches_next() {
+    // Under the host's clock; the handler notes the round.
+    let program = "lis 9,0\n ori 9,9,handler\n mtspr 404,9\n lis 3,1\n lis 26,1\n wrteei 1\nloop:\n lwz 6,0(26)\n addi 4,4,1\n\
+        andi. 5,3,1\n beq even\n addi 14,14,1\neven:\n addic. 3,3,-1\n bne loop\n b .\n .balign 16\nhandler:\n mr 20,3\n b .\n";
+    let image = ppc440_asm::assemble(program, CODE).expect("it assembles");
+    let mut state = CpuState::reset(0x4222_18D3);
+    (state.pc, state.reset_entry) = (CODE, 0);
+    (state.tlb[1], state.tlb[2]) = (page(CODE, CODE), page(0x1_0000, 0x10_0000));
+    let machine = |reads| {
+        let mut bus = PointerBus::new(&[0; RAM]);
+        for (at, &byte) in (u64::from(CODE)..).zip(&image.bytes) {
+            assert!(bus.store_u8(at, byte));
+        }
+        bus.rings_in = reads;
+        bus
+    };
+    for reads in (20_000..21_000).step_by(97) {
+        let (mut run_bus, mut step_bus) = (machine(reads), machine(reads));
+        let mut jit = Jit::new(Core::new(&state, false), code_memory(1 << 20));
+        jit.set_hot(1);
+        while jit.core().registers().gpr[20] == 0 {
+            let _ = jit.run(&mut run_bus, 5000);
+            assert!(jit.core().retired() < 1 << 20);
+        }
+        assert!(jit.stats().traces > 0);
+        let mut stepper = Core::new(&state, false);
+        while stepper.registers().gpr[20] == 0 {
+            assert_eq!(stepper.step(&mut step_bus), None);
+        }
+        assert_eq!(jit.core().registers().gpr[20], stepper.registers().gpr[20]);
+    }
 }

@@ -218,11 +218,15 @@ impl Cache {
         (core::mem::take(&mut entry.asked) && !dead).then_some((exit, page, mode))
     }
 
-    /// Where a side trace that begins with way out `exit` must lead, and where it begins; `None` if the trace is gone.
+    /// Where a side trace that begins with way out `exit` must lead, and where it begins; `None` if the trace is gone or has enough of them.
     pub(crate) fn side_ends(&self, exit: u32) -> Option<(u32, u32)> {
         let Exit { trace, way, .. } = self.traces.exits.get(exit as usize)?;
         let block = &self.blocks[*trace as usize];
-        (!block.dead).then(|| (self.traces.families[block.family as usize].root.pc, way.target))
+        if block.dead {
+            return None;
+        }
+        let family = &self.traces.families[block.family as usize];
+        (family.sides < SIDES).then_some((family.root.pc, way.target))
     }
 
     /// Whether the block is a trace.

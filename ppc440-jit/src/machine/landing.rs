@@ -49,7 +49,9 @@ impl<B: DirectRam> Jit<B> {
     /// A tlbwe in supervisor state that does not end its page. False if the block must not go on.
     #[inline]
     pub(crate) fn write_tlb(&mut self, place: Place, value: u32, index: u32, ws: u8) -> bool {
-        self.frame.core.write_tlb(index, ws, value) || self.still_fetches(place)
+        // A pool may have let the page go before, and then loses nothing now.
+        self.frame.core.write_tlb(index, ws, value);
+        self.still_fetches(place)
     }
 
     /// Whether the page of the block at `place` is still fetched, after a tlbwe.

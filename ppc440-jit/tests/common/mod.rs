@@ -1,7 +1,7 @@
 // What the tests and the README's example share: code memory with two views, and RAM that both the engine and translated
 // code reach by pointer. Plain comments, so that the file can also be included.
 
-use ppc440_core::bus::{Bus, NEVER};
+use ppc440_core::bus::{Bus, NEVER, attention};
 use ppc440_jit::{CodeMemory, DirectRam};
 
 /// `len` bytes of code memory: writable at one address, executable at another.
@@ -26,12 +26,14 @@ pub struct PointerBus {
     pub len: usize,
     pub now: u64,
     pub pins: u32,
+    /// After so many reads of devices an external interrupt is asserted; 0 for never.
+    pub rings_in: u32,
 }
 
 impl PointerBus {
     pub fn new(contents: &[u8]) -> Self {
         let ram = Box::leak(contents.to_vec().into_boxed_slice());
-        Self { ram: ram.as_mut_ptr(), len: ram.len(), now: 0, pins: 0 }
+        Self { ram: ram.as_mut_ptr(), len: ram.len(), now: 0, pins: 0, rings_in: 0 }
     }
     pub fn contents(&self) -> Vec<u8> {
         // SAFETY: the leaked box; no translated code runs now.
@@ -96,6 +98,10 @@ impl Bus for PointerBus {
         self.put(pa, value.to_be_bytes())
     }
     fn read(&mut self, _: u64, _: u8) -> u64 {
+        if self.rings_in == 1 {
+            self.pins |= attention::EXT;
+        }
+        self.rings_in = self.rings_in.saturating_sub(1);
         0
     }
     fn write(&mut self, _: u64, _: u8, _: u64) {}
