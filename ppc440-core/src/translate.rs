@@ -432,17 +432,15 @@ impl Core {
         })
     }
 
-    /// tlbwe in supervisor state: word `ws` (0 to 2) of entry `index` (modulo 64) <- `value`. False if a page may be fetched
-    /// from elsewhere now.
+    /// tlbwe in supervisor state: word `ws` (0 to 2) of entry `index` (modulo 64) <- `value`.
     #[inline]
-    pub fn write_tlb(&mut self, index: u32, ws: u8, value: u32) -> bool {
+    pub fn write_tlb(&mut self, index: u32, ws: u8, value: u32) {
         let stid = (self.state.mmucr & mmucr::STID) as u8;
-        let losses = self.mmu.fetch_losses();
         self.mmu.tlbwe(&mut self.tlb, (index & 63) as u8, ws, value, stid);
-        self.mmu.fetch_losses() == losses
     }
 
-    /// The short way of [`Core::write_tlb`] for what miss handlers write most. `None`, with nothing done, for everything else.
+    /// The short way of [`Core::write_tlb`] for what miss handlers write most; false if a page may be fetched from elsewhere now.
+    /// `None`, with nothing done, for everything else.
     #[inline(always)]
     pub fn write_tlb_common(&mut self, index: u32, ws: u8, value: u32) -> Option<bool> {
         let stid = (self.state.mmucr & mmucr::STID) as u8;

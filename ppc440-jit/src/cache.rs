@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use crate::buffer::CodeMemory;
 use crate::record::{Cause, Recorder, Shown};
-use crate::translate::Source;
+use crate::translate::{Source, Translation};
 use traces::Traces;
 
 /// Words in a page.
@@ -263,16 +263,8 @@ impl Cache {
     }
 
     /// Takes over a translation that was made for [`Cache::next_offset`] and for sites numbered from `sites.len()`.
-    pub(crate) fn add(
-        &mut self,
-        pc: u32,
-        page: u32,
-        mode: u8,
-        words: &[u32],
-        code: &[u8],
-        sites: &[NewSite],
-    ) -> u32 {
-        let number = self.add_hidden(pc, page, mode, words, code, sites);
+    pub(crate) fn add(&mut self, pc: u32, page: u32, mode: u8, words: &[u32], made: &Translation) -> u32 {
+        let number = self.add_hidden(pc, page, mode, words, made);
         if let Some(page) = &mut self.pages[page as usize] {
             let first = &mut page.first[(pc >> 2) as usize % WORDS];
             self.blocks[number as usize].next = core::mem::replace(first, number);
@@ -281,15 +273,8 @@ impl Cache {
     }
 
     /// As [`Cache::add`], for what is not found by its address.
-    fn add_hidden(
-        &mut self,
-        pc: u32,
-        page: u32,
-        mode: u8,
-        words: &[u32],
-        code: &[u8],
-        sites: &[NewSite],
-    ) -> u32 {
+    fn add_hidden(&mut self, pc: u32, page: u32, mode: u8, words: &[u32], made: &Translation) -> u32 {
+        let Translation { code, sites, .. } = made;
         let at = self.used;
         self.memory.write(at, code);
         self.used = (at + code.len()).next_multiple_of(16);

@@ -609,7 +609,7 @@ impl<B: DirectRam> Jit<B> {
         let clock = self.clock.filter(|_| self.cache.stats.translated.is_multiple_of(SAMPLE));
         let started = clock.map(|clock| clock());
         let made = translate(source, &self.stubs, &enter::handler::<B>, self.inline)?;
-        let block = self.cache.add(pc, page, mode, &self.words[..made.words], &made.code, &made.sites);
+        let block = self.cache.add(pc, page, mode, &self.words[..made.words], &made);
         if let (Some(clock), Some(started)) = (clock, started) {
             self.cache.stats.translation_ns += SAMPLE * clock().saturating_sub(started);
         }

@@ -372,7 +372,7 @@ pub(super) fn tlbwe<B: Bus>(core: &mut Core, _: &mut B, op: Op) -> Flow {
         return core.illegal();
     }
     // The next word is fetched anew in any case.
-    let _ = core.write_tlb(core.state.gpr[op.ra()], op.rb() as u8, core.state.gpr[op.rt()]);
+    core.write_tlb(core.state.gpr[op.ra()], op.rb() as u8, core.state.gpr[op.rt()]);
     Flow::Refetch
 }
 

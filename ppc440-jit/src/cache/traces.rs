@@ -119,7 +119,7 @@ impl Cache {
         made: &Translation,
     ) -> (Range<usize>, Range<usize>) {
         let &Block { pc, page, mode, bytes, .. } = &self.blocks[block as usize];
-        let trace = self.add(pc, page, mode, words, &made.code, &made.sites);
+        let trace = self.add(pc, page, mode, words, made);
         self.changes = self.changes.wrapping_add(1);
         let family = self.traces.families.len() as u32;
         if let Some(root) = made.root.clone() {
@@ -148,7 +148,7 @@ impl Cache {
     ) -> (Range<usize>, Range<usize>) {
         let Exit { trace, way, .. } = self.traces.exits[exit as usize];
         let &Block { page, mode, bytes, family, .. } = &self.blocks[trace as usize];
-        let side = self.add_hidden(pcs[0], page, mode, words, &made.code, &made.sites);
+        let side = self.add_hidden(pcs[0], page, mode, words, made);
         let entry = &mut self.traces.families[family as usize];
         entry.sides += 1;
         let block = entry.block;

@@ -3,7 +3,7 @@
 
 use ppc440_core::translate::data_table;
 
-use crate::emit::{Alu, Cond, Emitter, Mem, R8, R15, RAX, RBX, RCX, RDI, RDX, RSI, Shift};
+use crate::emit::{Alu, Cond, Emitter, Mem, R8, R15, RAX, RBX, RCX, RDI, RDX, RSI, Reg, Shift};
 use crate::frame::run_fields;
 
 /// So many pages are looked at in each direction.
@@ -43,16 +43,7 @@ pub(super) fn find(e: &mut Emitter, store: bool) {
     e.alu(Alu::Xor, R8, R8);
     e.alu_imm(Alu::Sub, RBX, FURTHEST);
     e.cmov(Cond::AboveEqual, R8, RBX);
-    let down = e.here();
-    e.alu(Alu::Cmp, RDI, R8);
-    let end = e.jump_if(Cond::Equal);
-    e.alu64_mem(Alu::Cmp, RSI, word(RDI, -1));
-    let other = e.jump_if(Cond::NotEqual);
-    e.alu_imm(Alu::Sub, RDI, 1);
-    let again = e.jump();
-    e.bind(again, down);
-    e.bind_here(end);
-    e.bind_here(other);
+    walk(e, RDI, Alu::Sub, word(RDI, -1));
 
     // The last one is what was RBX + FURTHEST, or the last of all.
     e.alu_imm(Alu::Add, RBX, 2 * FURTHEST);
@@ -61,16 +52,7 @@ pub(super) fn find(e: &mut Emitter, store: bool) {
     e.cmov(Cond::Below, R8, RBX);
     e.mov(RBX, RAX);
     e.shift_imm(Shift::Shr, RBX, 12);
-    let up = e.here();
-    e.alu(Alu::Cmp, RBX, R8);
-    let end = e.jump_if(Cond::Equal);
-    e.alu64_mem(Alu::Cmp, RSI, word(RBX, 1));
-    let other = e.jump_if(Cond::NotEqual);
-    e.alu_imm(Alu::Add, RBX, 1);
-    let again = e.jump();
-    e.bind(again, up);
-    e.bind_here(end);
-    e.bind_here(other);
+    walk(e, RBX, Alu::Add, word(RBX, 1));
 
     e.alu(Alu::Sub, RBX, RDI);
     e.alu_imm(Alu::Add, RBX, 1);
@@ -101,4 +83,18 @@ pub(super) fn find(e: &mut Emitter, store: bool) {
     }
     e.set_carry();
     e.ret();
+}
+
+/// Counts the page number in `at` on by `step` 1 while it is not the one in R8 and its neighbour's word is that in RSI.
+fn walk(e: &mut Emitter, at: Reg, step: Alu, neighbour: Mem) {
+    let start = e.here();
+    e.alu(Alu::Cmp, at, R8);
+    let end = e.jump_if(Cond::Equal);
+    e.alu64_mem(Alu::Cmp, RSI, neighbour);
+    let other = e.jump_if(Cond::NotEqual);
+    e.alu_imm(step, at, 1);
+    let again = e.jump();
+    e.bind(again, start);
+    e.bind_here(end);
+    e.bind_here(other);
 }
